@@ -1,0 +1,1 @@
+"""Networks, classic methods, and the weights that are known for them."""

@@ -1,0 +1,92 @@
+"""What every network is: a Spec that says when its frames are, and three verbs.
+
+    for each frame    embed     what one frame says alone
+    for each gap      relate    what the context says together
+    for each instant  render    what is seen at t
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model needs and can do.
+
+    Attributes:
+        context: when the frames it looks at are, in gaps, ascending: 0 and 1 are the two neighbours of t in (0, 1);
+            (-1, 0, 1, 2) sees one more on each side; (-1, 0) ends at 0 and predicts t >= 1.
+        multiple: height and width must be multiples of this; the canvas pads, models never do.
+        any_time: False if it knows only t = 1/2 (or, predicting, only t = 1).
+        half: True if its convolutions may run in reduced precision (flows and grids never do).
+    """
+
+    context: tuple[int, ...] = (0, 1)
+    multiple: int = 1
+    any_time: bool = True
+    half: bool = True
+
+    @property
+    def predicts(self) -> bool:
+        """True if the model never looks past t = 0."""
+        return self.context[-1] == 0
+
+
+class Prediction(NamedTuple):
+    """What `render` returns.
+
+    Attributes:
+        frame: `[B, 3, H, W]` in [0, 1].
+        aux: flows, masks and pyramids by name, for losses and for looking, never for showing. Where a model has
+            them, `flow` is `[B, 4, H, W]` pixels, target -> frame 0 (x, y), target -> frame 1 (x, y), and `mask` is
+            `[B, 1, H, W]` in [0, 1], the weight of frame 0.
+    """
+
+    frame: Tensor
+    aux: dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """What a model is trained on.
+
+    Attributes:
+        frames: `[B, N, 3, H, W]` in [0, 1], N = len(spec.context), in its order.
+        t: `[B]`, where the target is, in gaps.
+        target: `[B, 3, H, W]` in [0, 1].
+        flow: None, or `[B, 4, H, W]` pixels, target -> frame 0 (x, y), target -> frame 1 (x, y).
+    """
+
+    frames: Tensor
+    t: Tensor
+    target: Tensor
+    flow: Tensor | None = None
+
+
+class Model(nn.Module):
+    """A network. A family overrides the verbs it has something to say in; the defaults pass frames through."""
+
+    spec: Spec
+
+    def embed(self, frame: Tensor) -> Tensors:
+        """What one frame `[B, 3, H, W]` in [0, 1] says alone; computed once a frame, kept while it is in the context."""
+        return (frame,)
+
+    def relate(self, context: Sequence[Tensors]) -> Tensors:
+        """What the embeddings of the context, in `spec.context` order, say together; computed once a gap."""
+        return tuple(chain.from_iterable(context))
+
+    def render(self, scene: Tensors, t: Tensor) -> Prediction:
+        """What is seen at `t` `[B]`, in gaps; computed once an instant."""
+        raise NotImplementedError
+
+    def forward(self, frames: Tensor, t: Tensor) -> Prediction:
+        """`frames` `[B, N, 3, H, W]` in [0, 1], `t` `[B]`: the three verbs in a row. Never overridden."""
+        return self.render(self.relate([self.embed(frame) for frame in frames.unbind(1)]), t)

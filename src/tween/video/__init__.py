@@ -1,0 +1,1 @@
+"""Files, folders, cameras and pipes: where frames come from and go to."""

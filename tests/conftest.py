@@ -1,0 +1,15 @@
+"""What every test may use."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data beside the checkout; a test that needs it is skipped where it is not at hand."""
+    if not (SHARED / "README.md").is_file():
+        pytest.skip("the reference data (../shared) is not beside this checkout")
+    return SHARED

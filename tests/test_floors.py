@@ -1,0 +1,66 @@
+"""Data flows one way: a room imports only what stands below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "src" / "tween"
+FLOORS = {
+    "errors": 1,
+    "frame": 2, "timeline": 2,
+    "ops": 3, "video": 3,
+    "losses": 4, "metrics": 4,
+    "models": 5,
+    "data": 6, "backends": 6,
+    "evaluate": 7, "pipeline": 7,
+    "train": 8, "batch": 8,
+    "cli": 9, "web": 9,
+}  # fmt: skip
+TOWERS = [({"data", "train"}, {"pipeline"}), ({"pipeline"}, {"data", "train"})]  # (room, what it never imports)
+FACE = {"__init__", "__main__"}  # the face opens every door, lazily
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of tween that a file imports, at the top or inside a function."""
+    package = ["tween", *path.relative_to(ROOT).parts[:-1]]
+    rooms: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            names = [f"{stem}.{alias.name}" for alias in node.names]
+        parts = [name.split(".") for name in names]
+        rooms |= {p[1] for p in parts if p[0] == "tween" and len(p) > 1}
+    return rooms & FLOORS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_arrow_runs_back_up(path):
+    room = room_of(path)
+    if room in FACE:
+        return
+    assert room in FLOORS, f"{path} is in no room of the house: add it to FLOORS and to docs/architecture.md"
+    for other in imported_rooms(path) - {room}:
+        assert FLOORS[other] < FLOORS[room], f"{room} (floor {FLOORS[room]}) imports {other} (floor {FLOORS[other]})"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_two_towers_stand_apart(path):
+    for rooms, forbidden in TOWERS:
+        if room_of(path) in rooms:
+            assert not imported_rooms(path) & forbidden
+
+
+def test_no_file_is_a_warehouse():
+    long = {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
+    assert not long, f"files are 400 lines at most: {long}"
+    assert not {"utils", "common", "helpers", "misc", "manager"} & {p.stem for p in FILES}
