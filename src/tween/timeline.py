@@ -1,9 +1,9 @@
 """Which instants are wanted: `Times(2)`, `Rate(60)`, `Slow(4)`. Exact, and free of torch.
 
-    source   a           b           c    end          every gap [a, b) is asked once, in order;
-             |-----------|-----------|-----)           the last frame's own time [c, end) is asked once
-    Times(2) a     .     b     .     c
-    Rate     a   .   .   .   .   .   .   .             ticks run on through the last frame, which is held
+source   a           b           c    end          every gap [a, b) is asked once, in order;
+         |-----------|-----------|-----)           the last frame's own time [c, end) is asked once
+Times(2) a     .     b     .     c
+Rate     a   .   .   .   .   .   .   .             ticks run on through the last frame, which is held
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ class Slow:
         if self.factor.denominator == 1:
             return Times(int(self.factor))
         raise BadOption(
-            f"--slow {self.factor} without a frame rate", "a factor that is not whole needs one", "Slow(factor, rate=30)"
+            f"--slow {self.factor} without a frame rate",
+            "a factor that is not whole needs one",
+            "Slow(factor, rate=30)",
         )
 
     def _stretched(self, pts: Fraction) -> Fraction:

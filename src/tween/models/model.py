@@ -1,8 +1,8 @@
 """What every network is: a Spec that says when its frames are, and three verbs.
 
-    for each frame    embed     what one frame says alone
-    for each gap      relate    what the context says together
-    for each instant  render    what is seen at t
+for each frame    embed     what one frame says alone
+for each gap      relate    what the context says together
+for each instant  render    what is seen at t
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Model(nn.Module):
     spec: Spec
 
     def embed(self, frame: Tensor) -> Tensors:
-        """What one frame `[B, 3, H, W]` in [0, 1] says alone; computed once a frame, kept while it is in the context."""
+        """What one frame `[B, 3, H, W]` in [0, 1] says alone: computed once, kept while the frame is in the context."""
         return (frame,)
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:

@@ -1,11 +1,11 @@
 """Frame <-> padded float tensor: the only place that knows both sizes.
 
-        frame H x W                  canvas, multiples of `multiple`
-      +-------------+               +-----------------+
-      |             |    enter      |  edge repeated  |
-      |             |   ------->    |  +-----------+  |
-      |             |   <-------    |  |           |  |
-      +-------------+    leave      +-----------------+
+  frame H x W                  canvas, multiples of `multiple`
++-------------+               +-----------------+
+|             |    enter      |  edge repeated  |
+|             |   ------->    |  +-----------+  |
+|             |   <-------    |  |           |  |
++-------------+    leave      +-----------------+
 """
 
 from __future__ import annotations

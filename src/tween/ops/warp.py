@@ -25,7 +25,9 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
     height, width = flow.shape[-2:]
     flow = flow.float()
     x = torch.linspace(-1.0, 1.0, width, device=flow.device).view(1, 1, width) + flow[:, 0] * (2.0 / max(width - 1, 1))
-    y = torch.linspace(-1.0, 1.0, height, device=flow.device).view(1, height, 1) + flow[:, 1] * (2.0 / max(height - 1, 1))
+    y = torch.linspace(-1.0, 1.0, height, device=flow.device).view(1, height, 1) + flow[:, 1] * (
+        2.0 / max(height - 1, 1)
+    )
     grid = torch.stack((x, y), dim=-1)
     sampled = F.grid_sample(image.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
     return sampled.to(image.dtype)
