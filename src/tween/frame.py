@@ -68,6 +68,7 @@ class VideoInfo:
         codec: ffmpeg's name of the video codec.
         audio, subtitles: number of such streams.
         has_alpha: pictures carry transparency.
+        time_base: seconds of the grid on which every pts lies.
     """
 
     size: tuple[int, int]
@@ -83,3 +84,4 @@ class VideoInfo:
     audio: int = 0
     subtitles: int = 0
     has_alpha: bool = False
+    time_base: Fraction = Fraction(1, 90000)

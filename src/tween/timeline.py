@@ -44,6 +44,14 @@ class Timeline(Protocol):
         """Output seconds for one source second: 1 unless time itself is slowed."""
         ...
 
+    def tick(self) -> Fraction | None:
+        """Seconds between output frames where that is constant by design, else None."""
+        ...
+
+    def grid(self, time_base: Fraction) -> Fraction:
+        """A step, seconds, of which every output pts is a multiple, if every source pts is one of `time_base`."""
+        ...
+
 
 @dataclass
 class Times:
@@ -66,6 +74,12 @@ class Times:
 
     def stretch(self) -> Fraction:
         return Fraction(1)
+
+    def tick(self) -> None:
+        return None
+
+    def grid(self, time_base: Fraction) -> Fraction:
+        return time_base / self.factor
 
 
 @dataclass
@@ -94,6 +108,12 @@ class Rate:
 
     def stretch(self) -> Fraction:
         return Fraction(1)
+
+    def tick(self) -> Fraction:
+        return 1 / self.rate
+
+    def grid(self, time_base: Fraction) -> Fraction:
+        return common_step(time_base, 1 / self.rate)
 
     def _ticks(self, a: Fraction, b: Fraction) -> list[Fraction]:
         if self.origin is None:
@@ -136,6 +156,12 @@ class Slow:
 
     def stretch(self) -> Fraction:
         return self.factor
+
+    def tick(self) -> Fraction | None:
+        return self._inner().tick()
+
+    def grid(self, time_base: Fraction) -> Fraction:
+        return common_step(time_base, self._inner().grid(time_base * self.factor))
 
     def _inner(self) -> Times | Rate:
         if self._ticks is not None:
@@ -183,6 +209,11 @@ def exact(value: object) -> Fraction | None:
     if bottom and int(bottom) == 0:
         return None
     return Fraction(top) / Fraction(bottom or 1)
+
+
+def common_step(a: Fraction, b: Fraction) -> Fraction:
+    """The largest step of which both are whole multiples."""
+    return Fraction(math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
 
 
 NTSC = {Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)}
