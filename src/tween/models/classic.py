@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .entry import Entry
@@ -18,7 +19,7 @@ class Nearest(Model):
         """Two frames `[B, 3, H, W]` in [0, 1] and `t` `[B]` -> one of them."""
         first, last = scene
         mask = (per_picture(t) <= 0.5).to(first.dtype).expand_as(first[:, :1])
-        return Prediction((mask > 0.5).where(first, last), {"mask": mask})
+        return Prediction(torch.where(mask > 0.5, first, last), {"mask": mask})
 
 
 class Blend(Model):
