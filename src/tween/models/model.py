@@ -27,12 +27,15 @@ class Spec:
         multiple: height and width must be multiples of this; the canvas pads, models never do.
         any_time: False if it knows only t = 1/2 (or, predicting, only t = 1).
         half: True if its convolutions may run in reduced precision (flows and grids never do).
+        kept_behind: how many tensors of an embedding, from the first, `relate` still reads once the frame stands
+            before 0; the window drops the others then (a long context's fine scales). None: all of them.
     """
 
     context: tuple[int, ...] = (0, 1)
     multiple: int = 1
     any_time: bool = True
     half: bool = True
+    kept_behind: int | None = None
 
     @property
     def predicts(self) -> bool:
