@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .dis import Dis
 from .entry import Entry
 from .model import Model, Prediction, Spec, Tensors
 
@@ -42,4 +43,12 @@ def per_picture(t: Tensor) -> Tensor:
 ROWS: tuple[Entry, ...] = (
     Entry("nearest", lambda scale: Nearest(), "the neighbour that is nearer in time", trained=False),  # noqa: ARG005
     Entry("blend", lambda scale: Blend(), "both neighbours, weighted by time", trained=False),  # noqa: ARG005
+    Entry(
+        "dis",
+        lambda scale: Dis(),  # noqa: ARG005
+        "dense optical flow both ways, warped and blended by agreement",
+        paper="Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016",
+        code_licence="Apache-2.0 (OpenCV)",
+        trained=False,
+    ),
 )
