@@ -1,0 +1,105 @@
+"""`tween COMMAND ...`: a table of commands, and what becomes of errors.
+
+Only the command that was asked for is imported, so that `tween --help` answers at once and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import TweenError, near
+
+OURS, INTERRUPTED = 1, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives (a module of this folder with `run(argv) -> exit code`) and what it is for."""
+
+    module: str
+    about: str
+
+
+COMMANDS: Final = {
+    "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
+    "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
+    "models": Command("models", "the networks: what each can do, its cost, its weights"),
+    "doctor": Command("doctor", "what is installed, and what `auto` would run on this machine"),
+    "demo": Command("demo", "make a small clip, interpolate it, and show the result as a picture"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 1 a fault of ours, 2 the user's to mend, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in {"-h", "--help", "help"}:
+        print(usage())
+        return 0
+    if args[0] in {"-V", "--version"}:
+        from .. import __version__
+
+        print(f"tween {__version__}")
+        return 0
+    try:
+        return _command(args[0])(args[1:])
+    except TweenError as error:
+        return _tell(error, error.exit_code, args)
+    except KeyboardInterrupt:
+        print("tween: interrupted; nothing was left behind", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: so do we
+        return OURS
+    except Exception as error:
+        log = _log(args)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _tell(TweenError(f"a fault of ours: {what}", f"the details are in {log}"), OURS, args)
+
+
+def usage() -> str:
+    """What `tween --help` prints."""
+    from .. import __version__
+
+    rows = [f"  {name:<12} {command.about}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"tween {__version__}: the frames in between, at exact times",
+            "",
+            "usage: tween COMMAND [options]      tween COMMAND --help tells a command's options",
+            "",
+            *rows,
+            "",
+            "  tween interpolate in.mp4 --rate 60",
+        ]
+    )
+
+
+def _command(name: str):  # type: ignore[no-untyped-def]  # a module's `run`
+    if name not in COMMANDS:
+        raise TweenError(f"there is no command {name!r}{near(name, COMMANDS)}", "", "tween --help")
+    return importlib.import_module(f".{COMMANDS[name].module}", __package__).run
+
+
+def _tell(error: TweenError, code: int, args: Sequence[str]) -> int:
+    if "--json" in args:
+        print(json.dumps({"error": type(error).__name__, "message": str(error), "exit": code}))
+    print(f"tween: {error}", file=sys.stderr)
+    return code
+
+
+def _log(args: Sequence[str]) -> str:
+    with tempfile.NamedTemporaryFile("w", prefix="tween-", suffix=".log", delete=False) as log:
+        log.write(f"tween {' '.join(args)}\n\n{traceback.format_exc()}")
+    return log.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
