@@ -47,7 +47,8 @@ def demo(folder: Path, *, model: str = "default") -> Demo:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotWrite(f"{folder}: {error.strerror}", "a folder that can be written is needed", "tween demo -o DIR")
+        need = "a folder that can be written is needed"
+        raise CannotWrite(f"{folder}: {error.strerror}", need, "tween demo -o DIR") from error
     clip, smooth, sheet = folder / "clip.mp4", folder / f"clip-x{TIMES}.mp4", folder / "contact-sheet.png"
     make_clip(clip)
     report = render(RenderConfig(clip, smooth, times=TIMES, model=model, overwrite=True))
@@ -100,7 +101,7 @@ def scene(when: Fraction) -> Array:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     picture = _wall(x + 110 * t, y + 12 * t)
     _paint(picture, _disc(x, y, (200.0, 170.0), 95.0), _spokes(x - 200, y - 170, 0.9 * t))
-    ball = (120.0 + 190.0 * t, 300.0 - 190.0 * abs(float(np.sin(np.pi * t / BOUNCE_S))))
+    ball = (120.0 + 190.0 * t, 300.0 - 120.0 * abs(float(np.sin(np.pi * t / BOUNCE_S))))
     _paint(picture, _disc(x, y, ball, 38.0), _stripes(x - ball[0], y - ball[1], 2.0 * t))
     return np.round(picture.clip(0, 1) * 255).astype(np.uint8)
 
@@ -144,15 +145,25 @@ def draw_sheet(shown: dict[int, Array], path: Path) -> None:
 
 
 def _wall(x: Array, y: Array) -> Array:
-    """A fixed texture of waves at several scales, float32 `[H, W, 3]`."""
+    """A fixed texture of smooth noise at several scales, float32 `[H, W, 3]`."""
     random = np.random.default_rng(3)
     picture = np.full((*x.shape, 3), 0.45, dtype=np.float32)
-    for scale in (0.02, 0.05, 0.11, 0.23):
-        for _ in range(3):
-            fx, fy = random.normal(0, scale, 2)
-            wave = np.sin(fx * x + fy * y + random.uniform(0, 6.3))
-            picture += 0.045 * wave[..., None] * random.uniform(0.4, 1.0, 3).astype(np.float32)
+    for cell, strength in ((90.0, 0.30), (34.0, 0.22), (13.0, 0.16), (5.0, 0.10)):
+        light, tint = random.uniform(-1, 1, (64, 64, 1)), random.uniform(-1, 1, (64, 64, 3))
+        lattice = (0.8 * light + 0.3 * tint).astype(np.float32)
+        picture += strength * _noise(lattice, x / cell, y / cell)
     return picture
+
+
+def _noise(lattice: Array, x: Array, y: Array) -> Array:
+    """The lattice's values, smoothly in between; it repeats beyond its edge."""
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    u, v = (w * w * (3 - 2 * w) for w in ((x - left)[..., None], (y - top)[..., None]))
+    n = len(lattice)
+    corner = [[lattice[(top + j) % n, (left + i) % n] for i in (0, 1)] for j in (0, 1)]
+    upper = corner[0][0] + u * (corner[0][1] - corner[0][0])
+    lower = corner[1][0] + u * (corner[1][1] - corner[1][0])
+    return upper + v * (lower - upper)
 
 
 def _spokes(x: Array, y: Array, turn: float) -> Array:

@@ -246,6 +246,8 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
 
     if backend.spec.any_time:
         return [one(timeline)]
+    if isinstance(timeline, Slow) and timeline.tick() is None:
+        timeline = Slow(timeline.factor, rate=info.rate)  # a clock to halve on
     times = doublings(timeline, 1 / info.rate)
     if times is None:
         rates = ", ".join(f"{float(info.rate * 2**k):.6g}" for k in (1, 2, 3))
