@@ -128,7 +128,7 @@ def test_training_sees_what_inference_shows(folder, frames, name):
     assert torch.equal(model(frames, torch.tensor([0.5])).frame, shown)
 
 
-def test_the_frame_enters_through_the_canvas(folder, frames):
+def test_the_frame_enters_through_the_canvas(folder):
     # Canvas multiplies by 1/255 where the originals divide: the picture must not notice.
     data = [torch.from_numpy(rule(folder).frame_u8(tau)) for tau in (0, 1)]
     canvas = Canvas((64, 96), 16)
