@@ -1,0 +1,1 @@
+"""How far a picture is from the truth. Every variant prints its own name."""

@@ -1,0 +1,79 @@
+"""Metrics equal the published code's values, and scikit-image where both define the same thing."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tween.metrics import image
+
+
+@pytest.fixture(scope="module")
+def fixture(shared):
+    sys.path.insert(0, str(shared / "fixtures" / "ifrnet"))
+    import fixture_rule
+
+    values = json.loads((shared / "fixtures" / "ifrnet" / "unit_values.json").read_text())
+    x, y = (torch.from_numpy(fixture_rule.frame(tau))[None] for tau in (0, 0.5))
+    noise = np.random.Generator(np.random.PCG64(5)).standard_normal((3, 64, 96)).astype(np.float32)
+    z = (y + 0.02 * torch.from_numpy(noise)).clamp(0, 1)
+    yield values, {"x": x, "y": y, "z": z}
+    sys.path.pop(0)
+
+
+CASES = [
+    ("psnr({})", image.psnr, 1e-3),
+    ("ssim3d({}) = calculate_ssim", image.ssim_3d, 2e-5),
+    ("ssim2d({}) = ssim", image.ssim_2d, 2e-5),
+    ("ie({})", image.interpolation_error, 1e-3),
+]
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("pair", ["x,y", "z,y"])
+@pytest.mark.parametrize(("key", "metric", "tolerance"), CASES, ids=lambda c: getattr(c, "__name__", None))
+def test_values_are_the_published_ones(fixture, key, metric, tolerance, pair):
+    values, pictures = fixture
+    key = key.format(pair)
+    expected = values.get(key, values.get(key.split(" =")[0]))
+    a, b = (pictures[name] for name in pair.split(","))
+    assert float(metric(a, b)) == pytest.approx(expected, abs=tolerance)
+
+
+def pair(seed=0, size=(2, 3, 40, 50)):
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.rand(size, generator=generator)
+    return a, (a + 0.1 * torch.randn(size, generator=generator)).clamp(0, 1)
+
+
+def test_psnr_equals_scikit_image():
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = pair()
+    expected = [metrics.peak_signal_noise_ratio(x.numpy(), y.numpy(), data_range=1) for x, y in zip(a, b, strict=True)]
+    assert image.psnr(a, b).tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_ssim_2d_inside_the_border_equals_scikit_image():
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = (x[0].movedim(0, -1).numpy() for x in pair(size=(1, 3, 64, 64)))
+    options = {"data_range": 1, "channel_axis": -1, "gaussian_weights": True, "use_sample_covariance": False}
+    _, theirs = metrics.structural_similarity(a, b, full=True, **options)
+    x, y = (torch.from_numpy(v).movedim(-1, 0)[None] for v in (a, b))
+    ours = image._ssim_map(x, y, dims=2)[0].movedim(0, -1).numpy()
+    assert np.abs(ours - theirs)[5:-5, 5:-5].max() < 1e-4
+
+
+@pytest.mark.parametrize("metric", [image.ssim_2d, image.ssim_3d])
+def test_equal_pictures_are_perfect_and_batches_are_pictures(metric):
+    a, b = pair()
+    assert metric(a, a).tolist() == pytest.approx([1, 1])
+    assert metric(a, b).tolist() == pytest.approx([float(metric(x[None], y[None])) for x, y in zip(a, b, strict=True)])
+
+
+def test_rounding_is_what_a_file_does():
+    a = torch.full((1, 3, 8, 8), 0.4)
+    assert math.isinf(float(image.psnr_8bit(a, a + 0.001)))
+    assert float(image.psnr_8bit(a, a + 1 / 255)) == pytest.approx(20 * math.log10(255), abs=1e-3)
