@@ -25,12 +25,14 @@ UNKNOWN_LICENCE = "not known: ask whoever made the file"
 
 
 def families() -> list[tuple[Entry, ...]]:
-    """The rows of every family file, in the order in which they are shown."""
+    """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
     from importlib import import_module
     from importlib.util import find_spec
 
     names = ("classic", "ifrnet", "ifrvp", "rife", "emavfi", "lightvfi", "deformvfi", "lift")
-    return [import_module(f".{n}", __package__).ROWS for n in names if find_spec(f".{n}", __package__)]
+    rows = {n: import_module(f".{n}", __package__).ROWS for n in names if find_spec(f".{n}", __package__)}
+    rows["ifrnet"] += rows.pop("ifrvp")
+    return list(rows.values())
 
 
 class Found(NamedTuple):
@@ -219,25 +221,21 @@ def said_or_seen(stored: weights.Stored, path: Path) -> Entry:
 def identify(state: StateDict, *, what: str = "this file") -> Entry:
     """The network whose tensors these are, by keys and shapes.
 
-    IFRNet and IFRVP of one size are the same network, told apart by nothing but use: it is taken for the interpolator.
+    Several may fit. Those of one family that do are one network (many versions of RIFE differ in their weights alone),
+    except that IFRNet and IFRVP differ in use: the one that the file is named after is taken, else the interpolator.
 
     Args:
         state: published keys or ours, without `module.` prefixes.
         what: the file's name, for the message.
 
     Raises:
-        BadWeights: none fits, with the near misses told; or several do.
+        BadWeights: none fits, with the near misses told.
     """
-    fitting = [row for row in entries().values() if row.trained and not misfits(row, state)]
-    named = [row for row in fitting if row.name in what.lower()] if len(fitting) > 1 else []
-    between = [row for row in fitting if not signature(row.name).predicts]
-    for choice in (fitting, named, between):
-        if len(choice) == 1:
-            return choice[0]
-    if fitting:
-        names = ", ".join(row.name for row in fitting)
-        fix = f"tween weights import FILE --as {fitting[0].name}"
-        raise BadWeights(f"{what} fits {names} alike", "its tensors cannot tell which", fix)
+    for family in families():
+        if fitting := [row for row in family if row.trained and not misfits(row, state)]:
+            named = [row for row in fitting if row.name in Path(what).name.lower()]
+            between = [row for row in fitting if not signature(row.name).predicts]
+            return max(named, key=lambda row: len(row.name)) if named else (between or fitting)[0]
     raise BadWeights(
         f"{what} ({len(state)} tensors) fits no network of the zoo{near_misses(state)}",
         "a file of one of `tween models` is needed",
