@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol
 
-from ..errors import TweenError
+from ..errors import BadOption, TweenError
 from ..frame import Frame, VideoInfo
 
 Codec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
@@ -21,10 +21,12 @@ class FrameSource(Protocol):
     Attributes:
         info: what is known before the first frame.
         damage: after iteration, what broke the input off (an error with the words for the user), or None.
+        notes: after iteration, what was repaired on the way, in words.
     """
 
     info: VideoInfo
     damage: TweenError | None
+    notes: list[str]
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order of pts, which strictly grow."""
@@ -38,7 +40,14 @@ class FrameSource(Protocol):
 
 
 class FrameSink(Protocol):
-    """A video to be written. As a context manager it commits on success and leaves nothing on failure."""
+    """A video to be written. As a context manager it commits on success and leaves nothing on failure.
+
+    Attributes:
+        notes: whatever of the source the output cannot hold, in words: nothing is dropped in silence. Complete once
+            the sink is closed.
+    """
+
+    notes: list[str]
 
     def write(self, frame: Frame) -> None:
         """Append one frame; pts must grow. The last frame lasts its `duration`, every other until the next."""
@@ -56,10 +65,12 @@ class Encoding:
     """How a video is written.
 
     Attributes:
-        codec: "auto" is h264.
+        codec: "auto" is h264, or av1 where the container holds no h264 (.webm).
         crf: constant quality, lower is better; None takes 16 (the equivalent of it for other codecs).
         preset: the encoder's speed word; None takes `fast` or its like.
         rate: frames a second to announce, or None for a variable rate.
+        time_base: the grid on which every pts of the output lies, seconds. None takes the coarsest grid that holds
+            the source's pts and `rate`'s ticks.
         stretch: output seconds for one source second; sound is copied only at 1.
         overwrite: replace a file that is there.
     """
@@ -68,24 +79,49 @@ class Encoding:
     crf: int | None = None
     preset: str | None = None
     rate: Fraction | None = None
+    time_base: Fraction | None = None
     stretch: Fraction = Fraction(1)
     overwrite: bool = False
 
 
-def open_source(path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None) -> FrameSource:
+def open_source(
+    path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None, rate: Fraction | None = None
+) -> FrameSource:
     """The frames of a video file or a folder of pictures.
 
+    Args:
+        path: a file, or a folder of pictures in the order of their names, numbers counted as numbers.
+        start, end: give only the frames in [start, end), seconds from the file's beginning.
+        rate: frames a second of a folder of pictures; None takes 24. A file has its own.
+
     Raises:
-        MissingFile, NotAVideo, NoVideoStream, EmptyVideo: as they say.
+        MissingFile, NotAVideo, NoVideoStream, EmptyVideo, UnsupportedStream: as they say.
+        BadOption: `rate` for a file, or an `end` that is not after `start`.
     """
-    raise NotImplementedError
+    from .files import FileSource
+    from .images import FolderSource
+
+    path = Path(path)
+    if start is not None and end is not None and end <= start:
+        raise BadOption(f"--start {float(start):g} --end {float(end):g}", "an end after the start is needed")
+    if path.is_dir():
+        return FolderSource(path, rate=rate or Fraction(24), start=start, end=end)
+    if rate is not None:
+        raise BadOption(f"a rate of {rate} for {path.name}", "only a folder of pictures needs to be given one")
+    return FileSource(path, start=start, end=end)
 
 
 def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None = None) -> FrameSink:
-    """Where frames are written: a video file, or a folder of pictures. Streams other than the picture are copied
-    from `like`.
+    """Where frames are written: a video file, or a folder of PNGs (a path without a suffix). Streams other than the
+    picture are copied from `like`.
 
     Raises:
-        OutputExists, CannotWrite, BadOption, UnsupportedStream: as they say.
+        OutputExists, CannotWrite, BadOption, Conflict, UnsupportedStream: as they say.
     """
-    raise NotImplementedError
+    from .filesink import FileSink
+    from .images import FolderSink
+
+    path = Path(path)
+    if not path.suffix or path.is_dir():
+        return FolderSink(path, like=like, encoding=encoding or Encoding())
+    return FileSink(path, like=like, encoding=encoding or Encoding())

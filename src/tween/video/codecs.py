@@ -1,0 +1,205 @@
+"""Which encoder writes what: codecs, the containers that hold them, and the pixel format that keeps the most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from ..errors import BadOption, Conflict, UnsupportedStream, near
+from .stream import Codec, Encoding
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One row of the table of codecs.
+
+    Attributes:
+        library: ffmpeg's encoder.
+        crf: constant quality that looks like H.264's 16; None for codecs without that dial.
+        worst_crf: the largest value of that dial.
+        preset: speed word that is the default; None where there is none.
+        presets: all of them, fastest first.
+        containers: those that hold it, of CONTAINERS' values.
+        profiles: what goes into `options` besides.
+    """
+
+    library: str
+    crf: int | None
+    worst_crf: int
+    preset: str | None
+    presets: tuple[str, ...]
+    containers: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+
+X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+SVT = tuple(str(speed) for speed in range(13, -1, -1))
+ENCODERS: dict[str, Encoder] = {
+    "h264": Encoder("libx264", 16, 51, "fast", X26X, ("mp4", "mov", "matroska")),
+    "hevc": Encoder("libx265", 18, 51, "fast", X26X, ("mp4", "mov", "matroska"), (("x265-params", "log-level=error"),)),
+    "av1": Encoder("libsvtav1", 20, 63, "8", SVT, ("mp4", "mov", "matroska", "webm")),
+    "ffv1": Encoder("ffv1", None, 0, None, (), ("matroska",), (("level", "3"), ("slices", "4"), ("slicecrc", "1"))),
+    "prores": Encoder("prores_ks", None, 0, None, (), ("mov", "matroska"), (("profile", "3"),)),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one video is encoded: what `Encoding` leaves open, decided."""
+
+    container: str
+    codec: str
+    encoder: Encoder
+    pixel_format: str
+    options: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int, int]) -> Plan:
+    """Choose container, codec, pixel format and the encoder's options.
+
+    Raises:
+        BadOption, Conflict: a suffix, codec, crf or preset that cannot be, or not together.
+    """
+    container = container_of(path)
+    codec: Codec = encoding.codec
+    if codec == "auto":
+        codec = "av1" if container == "webm" else "h264"
+    if codec not in ENCODERS:
+        raise BadOption(f"--codec {codec}{near(codec, ENCODERS)}", f"one of auto, {', '.join(ENCODERS)} is needed")
+    encoder = ENCODERS[codec]
+    if container not in encoder.containers:
+        fitting = [suffix for suffix, name in CONTAINERS.items() if name in encoder.containers and suffix != ".m4v"]
+        raise BadOption(
+            f"--codec {codec} into {path.name}",
+            f"{codec} goes into {' or '.join(fitting)}",
+            f"-o {path.with_suffix(fitting[0]).name}",
+        )
+    target, notes = choose_format(pixel_format, encoder, size)
+    return Plan(container, codec, encoder, target, _options(codec, encoder, encoding), notes)
+
+
+def container_of(path: Path) -> str:
+    """ffmpeg's name of the container that a suffix asks for, or BadOption."""
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise BadOption(
+            f"{path.name} ends in {suffix or 'no suffix'}",
+            f"a video file ends in {', '.join(CONTAINERS)}; a folder of pictures has no suffix",
+            f"-o {path.with_suffix('.mp4').name}",
+        )
+    return CONTAINERS[suffix]
+
+
+def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple[str, tuple[str, ...]]:
+    """The encoder's pixel format that keeps the source's chroma and bit depth, or comes closest, and what is lost."""
+    known = {pixels.name for pixels in av.Codec(encoder.library, "w").video_formats or ()}
+    if encoder.library == "ffv1":
+        return _lossless_format(source, known)
+    family, depth = _family(source), _depth(source)
+    notes = []
+    odd = (size[1] % 2 and family in ("yuv420p", "yuv422p")) or (size[0] % 2 and family == "yuv420p")
+    if odd and encoder.library in ("libx264", "libx265"):
+        notes.append(f"{size[1]}x{size[0]} is odd, which H.264 and HEVC hold in 4:4:4 only: colours are written so")
+        family = "yuv444p"
+    for wider in FAMILIES[FAMILIES.index(family) :] + FAMILIES[FAMILIES.index(family) :: -1]:
+        depths = sorted(d for d in (8, 10, 12, 14, 16) if _name(wider, d) in known)
+        if depths:
+            kept = next((d for d in depths if d >= depth), depths[-1])
+            if FAMILIES.index(wider) < FAMILIES.index(family) and not is_default_rgb(source):
+                notes.append(f"{encoder.library} holds no {family}: colours are written as {wider}")
+            if kept < depth:
+                notes.append(f"{encoder.library} holds {kept} bits at most: {depth} are rounded to that")
+            return _name(wider, kept), tuple(notes + _alpha_note(source))
+    raise UnsupportedStream(f"{encoder.library} holds nothing like {source}", "another --codec is needed")
+
+
+FAMILIES = ["gray", "yuv420p", "yuv422p", "yuv444p"]
+
+
+def is_default_rgb(source: str) -> bool:
+    """RGB is written as 4:2:0 by every lossy codec: nobody asked for more, and everything plays it."""
+    return av.VideoFormat(source).is_rgb
+
+
+def _family(source: str) -> str:
+    pixels = av.VideoFormat(source, 64, 64)
+    if pixels.is_rgb or source == "pal8":
+        return "yuv420p"
+    if not any(part.is_chroma for part in pixels.components):
+        return "gray"
+    across, down = 64 // pixels.chroma_width(64), 64 // pixels.chroma_height(64)
+    return {(1, 1): "yuv444p", (2, 1): "yuv422p", (4, 1): "yuv422p", (1, 2): "yuv444p"}.get((across, down), "yuv420p")
+
+
+def _depth(source: str) -> int:
+    return max(part.bits for part in av.VideoFormat(source).components)
+
+
+def _name(family: str, depth: int) -> str:
+    return family if depth == 8 else f"{family}{depth}le"
+
+
+def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]]:
+    """ffv1 holds nearly all formats as they are; the rest by another name or in the next that loses nothing."""
+    opaque = source.replace("yuva", "yuv").replace("gbrap", "gbrp").replace("yuvj", "yuv")
+    opaque = {"ya8": "gray", "ya16le": "gray16le"}.get(opaque, opaque)
+    if av.VideoFormat(opaque).is_rgb or opaque == "pal8":
+        target = "bgr0" if _depth(source) == 8 else (opaque if opaque in known else "gbrp16le")
+    elif opaque in known:
+        target = opaque
+    else:
+        depth = next(d for d in (8, 10, 12, 16) if d >= _depth(source))
+        target = _name(_family(source), depth)
+    return target, tuple(_alpha_note(source))
+
+
+def _alpha_note(source: str) -> list[str]:
+    if any(part.is_alpha for part in av.VideoFormat(source).components):
+        return ["the video's transparency is left out"]
+    return []
+
+
+def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]:
+    options = dict(encoder.options)
+    if encoder.crf is None:
+        if encoding.crf is not None:
+            raise Conflict(f"--crf {encoding.crf} with --codec {codec}", f"{codec} has no such dial", "leave --crf out")
+    else:
+        crf = encoder.crf if encoding.crf is None else encoding.crf
+        if not 0 <= crf <= encoder.worst_crf:
+            raise BadOption(f"--crf {crf}", f"0 (best) to {encoder.worst_crf} is needed for {codec}", "--crf 16")
+        options["crf"] = str(crf)
+    preset = encoding.preset or encoder.preset
+    if encoding.preset is not None and encoding.preset not in encoder.presets:
+        words = ", ".join(encoder.presets)
+        need = f"one of {words} is needed for {codec}" if words else f"{codec} has no presets"
+        raise BadOption(f"--preset {preset}{near(encoding.preset, encoder.presets)}", need)
+    if preset is not None:
+        options["preset"] = preset
+    return options
+
+
+def finest(source: Fraction, *others: Fraction | None) -> Fraction:
+    """The coarsest grid on which all of the given grids lie, in seconds; what no container holds becomes flicks.
+
+    A container counts in 1 / n of a second with n below 2 ** 31. A flick (1 / 705,600,000 s) divides a frame of every
+    usual rate, 24000/1001 among them.
+    """
+    top, bottom = source.numerator, source.denominator
+    for grid in others:
+        if grid is not None:
+            top, bottom = _gcd(top * grid.denominator, grid.numerator * bottom), bottom * grid.denominator
+    shared = Fraction(top, bottom)
+    return shared if shared.denominator < 2**31 else Fraction(1, 705_600_000)
+
+
+def _gcd(a: int, b: int) -> int:
+    while b:
+        a, b = b, a % b
+    return a

@@ -1,0 +1,207 @@
+"""Video files as sinks, through PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from ..errors import EmptyVideo, UnsupportedStream
+from ..frame import Colour, Frame
+from .codecs import finest, plan_for
+from .colour import RGB, FromRgb, put_tags
+from .draft import Draft
+from .files import FileSource
+from .stream import Encoding, FrameSource
+from .streams import Copies
+
+SRGB_AS_VIDEO = Colour(matrix=1, primaries=1, transfer=13, full_range=False)
+
+
+class FileSink:
+    """A video file to be written; opened by `open_sink`.
+
+    Frames that carry a `native` picture of the output's pixel format and size are encoded from it, untouched; all
+    others are converted from RGB by the source's own matrix and range. The first frame keeps its pts, so that the
+    copied sound stays where it was; of a source with a window (`start`), everything moves so that it stands at 0.
+
+    Attributes:
+        notes: what the output cannot hold, in words.
+    """
+
+    def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
+        self._origin = like if isinstance(like, FileSource) else None
+        self._draft = Draft(path, overwrite=encoding.overwrite, source=self._origin and self._origin.path)
+        self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
+        self._like, self._encoding = like, encoding
+        self._copies = Copies.of(self._origin, self._plan.container, encoding.stretch)
+        self.notes = [*self._plan.notes, *self._copies.notes]
+        if self._origin is not None and self._origin.interlaced:
+            self.notes.append("the video is interlaced; its pictures are taken as whole ones")
+        colour = like.info.colour
+        is_yuv = not av.VideoFormat(self._plan.pixel_format).is_rgb
+        self._colour = SRGB_AS_VIDEO if is_yuv and _speaks_rgb(like.info.pixel_format, colour) else colour
+        self._from_rgb = FromRgb(self._plan.pixel_format, self._colour)
+        self._grid = finest(*_grids(like, encoding))
+        self._held: Frame | None = None
+        self._shift = Fraction(0)
+        self._durations: dict[int, int] = {}
+        self._container: OutputContainer | None = None
+
+    def write(self, frame: Frame) -> None:
+        """Append one frame; pts must grow. The last frame lasts its `duration`, every other until the next.
+
+        Raises:
+            DiskFull, CannotWrite, UnsupportedStream: as they say.
+        """
+        if self._held is None:
+            self._begin(frame)
+        else:
+            self._encode(self._held, frame.pts - self._held.pts)
+        self._held = frame
+
+    def __enter__(self) -> FileSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+                self._draft.commit()
+        except (OSError, FFmpegError) as broken:
+            raise self._draft.failure(broken) from broken
+        finally:
+            self._abandon()
+
+    def _begin(self, frame: Frame) -> None:
+        height, width = frame.size
+        if self._origin is not None and self._origin.start is not None:
+            self._shift = frame.pts
+        self._container = av.open(
+            str(self._draft.part), "w", format=self._plan.container, container_options=self._muxer_options()
+        )
+        rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
+        stream = self._container.add_stream(
+            self._plan.encoder.library, rate=rate, width=width, height=height, time_base=self._grid
+        )
+        self._stream = stream
+        stream.pix_fmt = self._plan.pixel_format
+        stream.codec_context.time_base = self._grid
+        stream.codec_context.thread_type = "AUTO"
+        stream.options = dict(self._plan.options)
+        put_tags(stream.codec_context, self._colour)
+        if self._plan.codec == "hevc" and self._plan.container != "matroska":
+            stream.codec_context.codec_tag = "hvc1"  # what Apple's players look for
+        self._dress(stream)
+        try:
+            stream.codec_context.open()
+        except FFmpegError as error:
+            raise UnsupportedStream(
+                f"{self._plan.encoder.library} does not take {width}x{height} in {self._plan.pixel_format}"
+                f" ({error.strerror})",
+                "another codec is needed",
+                "--codec h264" if self._plan.codec != "h264" else "--codec ffv1",
+            ) from error
+        self._copies.begin(self._container, shift=self._shift)
+        with self._told():
+            self._container.start_encoding()
+
+    def _dress(self, stream: VideoStream) -> None:
+        """Give the stream what is no pixel: aspect, rotation, names."""
+        origin = self._origin
+        if origin is None:
+            return
+        if origin.sample_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = origin.sample_aspect
+        if origin.display_matrix is not None:
+            stream.set_display_matrix(origin.display_matrix)
+        stream.metadata.update(self._copies.names(origin.metadata))
+        stream.disposition = origin.disposition
+
+    def _muxer_options(self) -> dict[str, str]:
+        if self._plan.container not in ("mp4", "mov"):
+            return {}
+        # Edit lists, which say when a stream begins, count in the movie's own timescale: it has to hold them all.
+        scale = math.lcm(self._grid.denominator, *self._copies.timescales)
+        scale = scale if scale < 2**31 else self._grid.denominator
+        return {"movflags": "+faststart", "movie_timescale": str(scale)}
+
+    def _encode(self, frame: Frame, duration: Fraction) -> None:
+        picture = self._picture(frame)
+        ticks = round((frame.pts - self._shift) / self._grid)
+        until = round((frame.pts - self._shift + duration) / self._grid)
+        self._durations[ticks] = until - ticks
+        kept = picture.pts, picture.time_base, picture.duration, picture.pict_type
+        try:
+            picture.pts, picture.time_base, picture.duration = ticks, self._grid, until - ticks
+            picture.pict_type = PictureType.NONE  # the source's I, P or B is no wish of ours
+            packets = self._stream.encode(picture)
+        finally:
+            picture.pts, time_base, picture.duration, picture.pict_type = kept
+            if time_base is not None:
+                picture.time_base = time_base
+        self._mux(packets)
+
+    def _picture(self, frame: Frame) -> av.VideoFrame:
+        native = frame.native
+        if native is None or (native.height, native.width) != frame.size or self._colour is SRGB_AS_VIDEO:
+            return self._from_rgb(frame.data)
+        return native if native.format.name == self._plan.pixel_format else self._from_rgb.recode(native)
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        with self._told():
+            for packet in packets:
+                packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
+                self._copies.mux_until((packet.dts or 0) * self._grid)
+                assert self._container is not None
+                self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._held is None:
+            raise EmptyVideo("no frame was written", "at least one is needed")
+        rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
+        self._encode(self._held, self._held.duration or 1 / rate)
+        self._mux(self._stream.encode(None))
+        assert self._container is not None
+        with self._told():
+            self._copies.mux_until(None)
+            container, self._container = self._container, None
+            container.close()
+
+    def _abandon(self) -> None:
+        """Close what is open and remove what is unfinished; after a commit there is neither."""
+        self._copies.close()
+        container, self._container = self._container, None
+        if container is not None:
+            with contextlib.suppress(OSError):
+                self._draft.discard()  # first, where the system allows it: closing then has nothing to finish
+            with contextlib.suppress(OSError, FFmpegError):
+                container.close()
+        self._draft.discard()
+
+    @contextlib.contextmanager
+    def _told(self):  # type: ignore[no-untyped-def]
+        try:
+            yield
+        except (OSError, FFmpegError) as error:
+            raise self._draft.failure(error) from error
+
+
+def _grids(like: FrameSource, encoding: Encoding) -> tuple[Fraction | None, ...]:
+    if encoding.time_base is not None:
+        return (encoding.time_base,)
+    return like.info.time_base * encoding.stretch, like.info.time_base, encoding.rate and 1 / encoding.rate
+
+
+def _speaks_rgb(pixel_format: str, colour: Colour) -> bool:
+    return colour.matrix == RGB or av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8"
