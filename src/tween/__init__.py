@@ -50,7 +50,7 @@ def interpolate(
         rate: frames a second of the output.
         times: this many frames for each one.
         slow: slow motion by this factor.
-        options: any other field of `tween.pipeline.recipe.RenderConfig`: model, backend, codec, crf, overwrite, ...
+        options: any other field of `tween.pipeline.config.RenderConfig`: model, backend, codec, crf, overwrite, ...
 
     Returns:
         What was done: frames, speed, notes.
@@ -65,7 +65,8 @@ def interpolate(
         return None if value is None else str(value)
 
     where = None if output is None else Path(output)
-    report = render(RenderConfig(Path(input), where, text(rate), times, text(slow), **options))
+    wanted = {"rate": text(rate), "times": times, "slow": text(slow)}
+    report = render(RenderConfig(Path(input), where, **wanted, **options))
     if report.damage is not None:
         raise report.damage
     return report

@@ -13,8 +13,10 @@ from collections.abc import Iterable
 class TweenError(Exception):
     """A mistake that the user can mend.
 
+    The words read "got; need; try: fix", so each part is a phrase without capital or full stop.
+
     Args:
-        got: what we found, a sentence without its full stop.
+        got: what we found.
         need: what we need instead.
         fix: what to type or do.
     """
@@ -23,7 +25,7 @@ class TweenError(Exception):
 
     def __init__(self, got: str, need: str = "", fix: str = "") -> None:
         self.got, self.need, self.fix = got, need, fix
-        super().__init__(". ".join(part for part in (got, need, fix) if part))
+        super().__init__("; ".join(part for part in (got, need, fix and f"try: {fix}") if part))
 
 
 class MissingFile(TweenError):

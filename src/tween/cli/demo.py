@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from ..pipeline import demo as scene
-from ..pipeline.recipe import option
+from ..pipeline.config import option
 from .show import print_json, say
 
 

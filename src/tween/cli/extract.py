@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from ..pipeline.config import option
 from ..pipeline.extract import Extracted, extract
-from ..pipeline.recipe import option
 from .show import print_json, say
 
 

@@ -30,8 +30,10 @@ class Command:
 
 COMMANDS: Final = {
     "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
+    "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
     "models": Command("models", "the networks: what each can do, its cost, its weights"),
+    "weights": Command("weights", "keep a file of weights under a name: weights import FILE"),
     "doctor": Command("doctor", "what is installed, and what `auto` would run on this machine"),
     "demo": Command("demo", "make a small clip, interpolate it, and show the result as a picture"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import json as json_text
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..pipeline.recipe import Status
+from ..pipeline.recipe import Report, Status
 
 
 @contextmanager
-def bar(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status], None] | None]:
+def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status], None] | None]:
     """A progress bar; the block gets the function to tell each Status to, or None if it is hidden."""
     if hidden:
         yield None
@@ -29,12 +29,12 @@ def bar(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status], None
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{title}: opening", total=None, fps="")
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(f"{title}: opening", total=None, fps="")
 
         def watch(status: Status) -> None:
-            speed = progress.tasks[task].speed
-            progress.update(
+            speed = shown.tasks[task].speed
+            shown.update(
                 task,
                 description=f"{title} ({status.model}, {status.backend})",
                 completed=status.frames,
@@ -43,8 +43,8 @@ def bar(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status], None
             )
 
         yield watch
-        done = progress.tasks[task].completed
-        progress.update(task, total=done)
+        done = shown.tasks[task].completed
+        shown.update(task, total=done)
 
 
 def say(words: str, *, hidden: bool = False) -> None:
@@ -55,4 +55,28 @@ def say(words: str, *, hidden: bool = False) -> None:
 
 def print_json(result: dict[str, Any]) -> None:
     """The machine-readable result, on stdout, last."""
-    print(json.dumps(result, ensure_ascii=False))
+    print(json_text.dumps(result, ensure_ascii=False))
+
+
+def finish(report: Report, *, quiet: bool, json: bool) -> int:
+    """Tell the user what a render did. Returns the exit code: 1 if the input was damaged."""
+    for note in report.notes:
+        say(f"note: {note}", hidden=quiet)
+    say(_summary(report), hidden=quiet or json)
+    if report.damage is not None:
+        say(f"tween: warning: {report.damage}")
+    if json:
+        print_json(report.as_json())
+    return report.damage.exit_code if report.damage is not None else 0
+
+
+def _summary(report: Report) -> str:
+    parts = [f"{report.fps:.1f} fps", f"{report.model} by {report.backend}, {report.precision}"]
+    if report.cuts:
+        parts.append(f"{report.cuts} cuts")
+    if report.psnr is not None:
+        parts.append(f"PSNR {report.psnr:.2f} dB, SSIM (3-D) {report.ssim:.4f} against what came")
+    if report.peak_memory_mb is not None:
+        parts.append(f"peak memory {report.peak_memory_mb:.0f} MB")
+    frames = f"{report.frames_in} -> {report.frames_out} frames in {report.seconds:.1f} s"
+    return f"{report.output}: {frames} ({'; '.join(parts)})"

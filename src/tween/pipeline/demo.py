@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 
 from ..errors import CannotWrite
 from ..video.stream import open_source
-from .recipe import RenderConfig, Report, render
+from .config import RenderConfig
+from .recipe import Report, render
 
 SIZE: Final = (360, 640)
 RATE: Final = 12

@@ -17,7 +17,8 @@ import torch
 from ..backends.backend import Backend
 from ..errors import BadOption, TooShort, UnknownTime
 from ..frame import Frame
-from ..ops.canvas import Canvas
+from ..metrics.image import psnr, ssim_3d
+from ..ops.canvas import Canvas, to_float
 from .interpolator import Cuts, Tally
 
 
@@ -115,3 +116,52 @@ def zero_delay(predictor: Predictor, source: Iterable[Frame], ahead: int = 1) ->
         predictor.see(real)
         *_, furthest = predictor.future(ahead)
         waiting.append(furthest)
+
+
+def after_last(predictor: Predictor, source: Iterable[Frame], ahead: int) -> Iterator[Frame]:
+    """The `ahead` frames after the last one, as a clip of its own that begins at 0.
+
+    Raises:
+        BadOption: `ahead` is not at least 1.
+    """
+    if ahead < 1:
+        raise BadOption(f"--ahead {ahead}", "at least 1 frame ahead is needed", "--ahead 1")
+    for frame in source:
+        predictor.see(frame)
+    start: Fraction | None = None
+    for frame in predictor.future(ahead):
+        start = frame.pts if start is None else start
+        yield replace(frame, pts=frame.pts - start)
+
+
+class Score:
+    """Mean PSNR and SSIM of what was shown against what really came, over the frames that were predicted.
+
+    PSNR is over 8-bit RGB, a frame at a time; SSIM is the 3-D one (`metrics.image.ssim_3d`). Frames that were right to
+    the bit, whose PSNR is infinite, count as 100 dB, so that one still does not hide all motion.
+    """
+
+    CEILING_DB = 100.0
+
+    def __init__(self) -> None:
+        self._psnr: list[float] = []
+        self._ssim: list[float] = []
+
+    def of(self, pairs: Iterable[tuple[Frame, Frame]]) -> Iterator[Frame]:
+        """What was shown, scored as it passes."""
+        for shown, real in pairs:
+            if shown is not real:
+                a, b = (to_float(frame.data[:3]).unsqueeze(0) for frame in (shown, real))
+                self._psnr.append(min(float(psnr(a, b)), self.CEILING_DB))
+                self._ssim.append(float(ssim_3d(a, b)))
+            yield shown
+
+    @property
+    def psnr(self) -> float | None:
+        """dB, or None if nothing was scored."""
+        return sum(self._psnr) / len(self._psnr) if self._psnr else None
+
+    @property
+    def ssim(self) -> float | None:
+        """Mean SSIM, or None if nothing was scored."""
+        return sum(self._ssim) / len(self._ssim) if self._ssim else None

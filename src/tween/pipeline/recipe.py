@@ -1,73 +1,27 @@
-"""RenderConfig -> source, model, backend, timeline, sink -> run.
+"""Config -> source, model, backend, timeline, sink -> run.
 
-The command line, the Python face and the web page all call this. Nothing heavy is imported until `render` runs: the
-command line builds a RenderConfig first.
+The command line, the Python face and the web page all call this. Nothing heavy is imported until it runs.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from ..errors import BadOption, Conflict, TooShort, TweenError, UnknownTime
-from ..timeline import Rate, Slow, Timeline, Times, broadcast_rate, exact, positive
+from ..errors import TooShort, TweenError, UnknownTime
+from ..timeline import Rate, Slow, Timeline, Times, positive
+from .config import PredictConfig, RenderConfig, output_of, seconds, timeline_of
 
 if TYPE_CHECKING:
     from ..backends.backend import Backend
     from ..frame import Frame, VideoInfo
-    from .interpolator import Tally
-
-
-def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
-    """How an option reads in `--help`: its value's name, its default in words, its short forms."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"[{hint}]" if hint else "", aliases=aliases or None)
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """Everything that decides what a render makes. Exactly one of `rate`, `times` and `slow` is set."""
-
-    input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN", help_behavior_hint="")]
-    """A video file, or a folder of pictures."""
-    output: Annotated[Path | None, option("OUT", "beside IN, named after what was done", "-o")] = None
-    """Where to write; a path without a suffix is a folder of pictures."""
-    rate: Annotated[str | None, option("R")] = None
-    """Frames a second of the output, constant: 60, 59.94, 24000/1001."""
-    times: Annotated[int | None, option("N")] = None
-    """This many frames for each one; a variable frame rate stays variable."""
-    slow: Annotated[str | None, option("F")] = None
-    """Slow motion by this factor: 4, 2.5. Sound is left out."""
-    model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
-    """A name from `tween models`, or a file of weights."""
-    backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto: what measured fastest")] = "auto"
-    """What runs the model; `tween doctor` says what auto takes, and why."""
-    device: Annotated[str, option("DEVICE", "auto")] = "auto"
-    """cpu, cuda, cuda:1, mps."""
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], option(hint="auto")] = "auto"
-    """Of the convolutions; flows stay in fp32."""
-    scale: Annotated[float, option("S", "1")] = 1.0
-    """Estimate motion at this size: 0.5 for 4K and large motion, with networks that can."""
-    cuts: Annotated[Literal["hold", "blend", "off"], option(hint="hold")] = "hold"
-    """At a scene cut: hold the nearer frame, cross-fade, or do not look for cuts."""
-    codec: Annotated[Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"], option(hint="auto: h264")] = "auto"
-    """Of the output. The pixel format follows the source's depth."""
-    crf: Annotated[int | None, option("Q", "16, or its like")] = None
-    """Quality: lower is better and larger."""
-    preset: Annotated[str | None, option("WORD", "fast, or its like")] = None
-    """The encoder's own word for its speed."""
-    start: Annotated[str | None, option("TIME")] = None
-    """Begin here: seconds or h:m:s."""
-    end: Annotated[str | None, option("TIME")] = None
-    """Stop here: seconds or h:m:s."""
-    overwrite: bool = False
-    """Replace an output that is there."""
+    from ..video.stream import Encoding, FrameSource
+    from .interpolator import Interpolator, Tally
 
 
 @dataclass(frozen=True)
@@ -92,23 +46,26 @@ class Report:
     Attributes:
         seconds: wall time of the frame loop, model loading apart; model_share: the part of it spent in the model.
         fps: output frames a second. peak_memory_mb: of the whole process, so far.
+        psnr, ssim: of a prediction against what really came, dB and 0 to 1, means over the frames.
         damage: what was wrong with the input, if anything; the output holds what could be read.
     """
 
     output: str
     model: str
-    backend: str
-    precision: str
-    frames_in: int
-    frames_out: int
-    rendered: int
-    cuts: int
-    seconds: float
-    fps: float
-    model_share: float
-    load_seconds: float
-    peak_memory_mb: float | None
-    notes: list[str]
+    backend: str = ""
+    precision: str = ""
+    frames_in: int = 0
+    frames_out: int = 0
+    rendered: int = 0
+    cuts: int = 0
+    seconds: float = 0.0
+    fps: float = 0.0
+    model_share: float = 0.0
+    load_seconds: float = 0.0
+    peak_memory_mb: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    notes: list[str] = field(default_factory=list)
     damage: TweenError | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +73,16 @@ class Report:
         fields = asdict(self)
         fields["damage"] = str(self.damage) if self.damage else None
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in fields.items()}
+
+    def count(self, tallies: Iterable[Tally], seconds: float) -> None:
+        """Take in what the passes did in `seconds` of wall time; the first one read, the last one wrote."""
+        passes = list(tallies)
+        self.frames_in, self.cuts = passes[0].frames_in, passes[0].cuts
+        self.frames_out = passes[-1].frames_out
+        self.rendered = sum(one.rendered for one in passes)
+        self.seconds, self.fps = seconds, self.frames_out / seconds
+        self.model_share = sum(one.model_s for one in passes) / seconds
+        self.peak_memory_mb = peak_memory_mb()
 
 
 Watch = Callable[[Status], None]
@@ -127,82 +94,123 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
     Raises:
         TweenError: any mistake of the user's, before the output is touched where that can be known.
     """
-    from ..backends import prepare
-    from ..models import zoo
-    from ..video.stream import Encoding, open_sink, open_source
+    from ..video.stream import open_sink
     from . import offline
 
-    began = time.perf_counter()
     timeline = timeline_of(config)
-    output = output_of(config)
-    with open_source(config.input, start=seconds(config.start, "--start"), end=seconds(config.end, "--end")) as source:
-        timeline, notes = bound(timeline, source.info)
-        encoding = Encoding(
-            codec=config.codec,
-            crf=config.crf,
-            preset=config.preset,
-            rate=output_rate(timeline, source.info),
-            time_base=timeline.grid(source.info.time_base),
-            stretch=timeline.stretch(),
-            overwrite=config.overwrite,
-        )
-        with open_sink(output, like=source, encoding=encoding) as sink:
-            name = zoo.DEFAULT if config.model == "default" else config.model
-            model = zoo.load(name, scale=config.scale)
-            backend = prepare.prepare(
-                model, source.info.size, backend=config.backend, device=config.device, precision=config.precision
-            )
+    report = Report(str(output_of(config)), config.model)
+    with _opened(config) as source:
+        timeline, report.notes = bound(timeline, source.info)
+        encoding = _encoding(config, timeline, source.info)
+        with open_sink(report.output, like=source, encoding=encoding) as sink:
+            backend = _prepared(config, source.info, report)
             passes = interpolators(backend, timeline, source.info, config.cuts)
-            loaded = time.perf_counter()
 
             def through(frames: Iterable[Frame]) -> Iterable[Frame]:
                 for one in passes:
                     frames = one(frames)
                 return frames
 
-            progress = _Progress(watch, expected_frames(timeline, source.info), name, backend.name)
-            offline.run(source, through, sink, watch=progress)
-            _refuse_too_little(config.input, passes[0].tally)
-        ended = time.perf_counter()
-    tally, wall = passes[-1].tally, ended - loaded
-    return Report(
-        output=str(output),
-        model=name,
-        backend=f"{backend.name} on {backend.device}",
-        precision=backend.precision,
-        frames_in=passes[0].tally.frames_in,
-        frames_out=tally.frames_out,
-        rendered=sum(one.tally.rendered for one in passes),
-        cuts=passes[0].tally.cuts,
-        seconds=wall,
-        fps=tally.frames_out / wall,
-        model_share=sum(one.tally.model_s for one in passes) / wall,
-        load_seconds=loaded - began,
-        peak_memory_mb=peak_memory_mb(),
-        notes=[*notes, *sink.notes],
-        damage=source.damage,
+            begun = time.perf_counter()
+            expected = None if config.start or config.end else expected_frames(timeline, source.info)
+            offline.run(source, through, sink, watch=_counter(watch, expected, report))
+            if passes[0].tally.frames_in < 2:
+                got = f"{config.input} has {passes[0].tally.frames_in} frame"
+                raise TooShort(got, "two are needed for something to lie between them")
+        report.count((one.tally for one in passes), time.perf_counter() - begun)
+        report.notes += sink.notes
+        report.damage = source.damage
+    return report
+
+
+def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
+    """Render the future: the frames after the last, or the whole clip as it was foretold.
+
+    Raises:
+        TweenError: any mistake of the user's.
+    """
+    from ..video.stream import open_sink
+    from . import offline
+    from .cuts import CutDetector
+    from .predictor import Predictor, Score, after_last, zero_delay
+
+    whole = config.whole or config.ahead is None
+    ahead = 1 if config.ahead is None else config.ahead
+    report = Report(str(output_of(config)), config.model)
+    score = Score()
+    with _opened(config) as source:
+        encoding = _encoding(config, Times(1), source.info)
+        with open_sink(report.output, like=source, encoding=encoding) as sink:
+            backend = _prepared(config, source.info, report)
+            predictor = Predictor(backend, None if config.cuts == "off" else CutDetector())
+
+            def foretold(frames: Iterable[Frame]) -> Iterable[Frame]:
+                if not whole:
+                    return after_last(predictor, frames, ahead)
+                return score.of(zero_delay(predictor, frames, ahead))
+
+            begun = time.perf_counter()
+            expected = None if config.start or config.end else source.info.length if whole else ahead
+            offline.run(source, foretold, sink, watch=_counter(watch, expected, report))
+        report.count([predictor.tally], time.perf_counter() - begun)
+        report.psnr, report.ssim = score.psnr, score.ssim
+        report.notes += sink.notes
+        report.damage = source.damage
+    return report
+
+
+@contextmanager
+def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
+    from ..video.stream import open_source
+
+    rate = None if config.source_rate is None else positive(config.source_rate, "--source-rate")
+    start, end = seconds(config.start, "--start"), seconds(config.end, "--end")
+    with open_source(config.input, start=start, end=end, rate=rate) as source:
+        yield source
+
+
+def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: VideoInfo) -> Encoding:
+    from ..video.stream import Encoding
+
+    return Encoding(
+        codec=config.codec,
+        crf=config.crf,
+        preset=config.preset,
+        rate=output_rate(timeline, info),
+        time_base=timeline.grid(info.time_base),
+        stretch=timeline.stretch(),
+        overwrite=config.overwrite,
     )
 
 
-def timeline_of(config: RenderConfig) -> Timeline:
-    """The one timeline that is asked for.
+def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Report) -> Backend:
+    """The model that was asked for, on what runs it best; the report says which."""
+    from ..backends import prepare
+    from ..models import zoo
 
-    Raises:
-        BadOption: none is. Conflict: more than one is.
-    """
-    asked = {"--times": config.times, "--rate": config.rate, "--slow": config.slow}
-    asked = {option: value for option, value in asked.items() if value is not None}
-    if not asked:
-        raise BadOption("nothing was asked for", "say which frames you want", "--rate 60, --times 2 or --slow 4")
-    if len(asked) > 1:
-        words = " and ".join(f"{option} {value}" for option, value in asked.items())
-        raise Conflict(f"{words} together", "each says which frames to make: give one of them")
-    if config.times is not None:
-        return Times(config.times)
-    if config.rate is not None:
-        return Rate(broadcast_rate(positive(config.rate, "--rate")))
-    assert config.slow is not None
-    return Slow(positive(config.slow, "--slow"))
+    begun = time.perf_counter()
+    default = zoo.DEFAULT_PREDICTOR if isinstance(config, PredictConfig) else zoo.DEFAULT
+    report.model = default if config.model == "default" else config.model
+    model = zoo.load(report.model, scale=config.scale)
+    backend = prepare.prepare(
+        model, info.size, backend=config.backend, device=config.device, precision=config.precision
+    )
+    report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
+    report.load_seconds = time.perf_counter() - begun
+    return backend
+
+
+def _counter(watch: Watch | None, expected: int | None, report: Report) -> Callable[[Frame], None]:
+    """A function that counts frames and tells the watcher."""
+    frames = 0
+
+    def count(_: Frame) -> None:
+        nonlocal frames
+        frames += 1
+        if watch is not None:
+            watch(Status(frames, expected, report.model, report.backend))
+
+    return count
 
 
 def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
@@ -217,26 +225,11 @@ def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
     return timeline, []
 
 
-def output_of(config: RenderConfig) -> Path:
-    """Where to write: as asked, or beside the input under a name that says what was done."""
-    if config.output is not None:
-        return config.output
-    what = f"x{config.times}" if config.times else f"{config.rate}fps" if config.rate else f"slow{config.slow}"
-    what = what.replace("/", "-").replace(":", "-")
-    suffix = config.input.suffix.lower()
-    kept = suffix if suffix in {".mp4", ".mov", ".mkv"} else "" if config.input.is_dir() else ".mp4"
-    if config.codec == "ffv1" and kept == ".mp4":
-        kept = ".mkv"
-    elif config.codec == "prores" and kept == ".mp4":
-        kept = ".mov"
-    return config.input.with_name(f"{config.input.stem}-{what}{kept}")
-
-
-def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut: str) -> list[Any]:
+def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut: str) -> list[Interpolator]:
     """The passes that reach the timeline: one, or for a midpoint model one for each halving of the gaps.
 
     Raises:
-        UnknownTime: no number of halvings reaches it; the words say which factors would do.
+        UnknownTime: no number of halvings reaches it (the words say which factors would do), or the model predicts.
     """
     from .cuts import CutDetector
     from .interpolator import Interpolator, doublings
@@ -244,6 +237,11 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
     def one(wanted: Timeline) -> Interpolator:
         return Interpolator(backend, wanted, CutDetector(), at_cut=at_cut)  # type: ignore[arg-type]
 
+    if backend.spec.predicts:
+        raise UnknownTime(
+            f"a model that looks at {backend.spec.context}", "it predicts: it knows nothing between two frames",
+            "tween predict",
+        )  # fmt: skip
     if backend.spec.any_time:
         return [one(timeline)]
     if isinstance(timeline, Slow) and timeline.tick() is None:
@@ -261,13 +259,12 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
     return [one(Times(2)) for _ in range(times - 1)] + [one(timeline)]
 
 
-def output_rate(timeline: Timeline, info: VideoInfo) -> Fraction | None:
+def output_rate(timeline: Timeline, info: VideoInfo) -> Fraction:
     """Frames a second that the output announces."""
     tick = timeline.tick()
     if tick is not None:
         return 1 / tick
-    factor = timeline.factor if isinstance(timeline, Times) else 1
-    return info.rate * factor
+    return info.rate * (timeline.factor if isinstance(timeline, Times) else 1)
 
 
 def expected_frames(timeline: Timeline, info: VideoInfo) -> int | None:
@@ -283,23 +280,6 @@ def expected_frames(timeline: Timeline, info: VideoInfo) -> int | None:
     return max(0, (info.length - 1) * factor + 1)
 
 
-def seconds(text: str | None, option: str) -> Fraction | None:
-    """ "12.5", "1:02" or "1:02:03.4" as seconds.
-
-    Raises:
-        BadOption: it is none of these.
-    """
-    if text is None:
-        return None
-    total = Fraction(0)
-    for part in text.split(":"):
-        value = exact(part)
-        if value is None or value < 0:
-            raise BadOption(f"{option} {text}", "a time in seconds or h:m:s is needed", f"{option} 1:02:03.5")
-        total = total * 60 + value
-    return total
-
-
 def peak_memory_mb() -> float | None:
     """The most memory that this process has held, MB; None where the system does not tell."""
     if sys.platform == "win32":
@@ -308,20 +288,3 @@ def peak_memory_mb() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def _refuse_too_little(path: Path, tally: Tally) -> None:
-    if tally.frames_in < 2:
-        raise TooShort(f"{path} has {tally.frames_in} frame", "two are needed for something to lie between them")
-
-
-class _Progress:
-    """Counts written frames and tells the watcher."""
-
-    def __init__(self, watch: Watch | None, expected: int | None, model: str, backend: str) -> None:
-        self.watch, self.expected, self.model, self.backend, self.frames = watch, expected, model, backend, 0
-
-    def __call__(self, _: Frame) -> None:
-        self.frames += 1
-        if self.watch is not None:
-            self.watch(Status(self.frames, self.expected, self.model, self.backend))

@@ -1,0 +1,145 @@
+"""What a render is asked for: documented fields that flags, YAML and the Python face all fill. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from ..errors import BadOption, Conflict
+from ..timeline import Rate, Slow, Timeline, Times, broadcast_rate, exact, positive
+
+
+def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
+    """How an option reads in `--help`: its value's name, its default in words, its short forms."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"[{hint}]" if hint else "", aliases=aliases or None)
+
+
+@dataclass(frozen=True)
+class _InOut:
+    input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN", help_behavior_hint="")]
+    """A video file, or a folder of pictures."""
+    output: Annotated[Path | None, option("OUT", "beside IN, named after what was done", "-o")] = None
+    """Where to write; a path without a suffix is a folder of pictures."""
+
+
+@dataclass(frozen=True)
+class _Wanted(_InOut):
+    rate: Annotated[str | None, option("R")] = None
+    """Frames a second of the output, constant: 60, 59.94, 24000/1001."""
+    times: Annotated[int | None, option("N")] = None
+    """This many frames for each one; a variable frame rate stays variable."""
+    slow: Annotated[str | None, option("F")] = None
+    """Slow motion by this factor: 4, 2.5. Sound is left out."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What runs, and how the result is written: the same for every command that renders."""
+
+    model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
+    """A name from `tween models`, or a file of weights."""
+    backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto: what measured fastest")] = "auto"
+    """What runs the model; `tween doctor` says what auto takes, and why."""
+    device: Annotated[str, option("DEVICE", "auto")] = "auto"
+    """cpu, cuda, cuda:1, mps."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], option(hint="auto")] = "auto"
+    """Of the convolutions; flows stay in fp32."""
+    scale: Annotated[float, option("S", "1")] = 1.0
+    """Estimate motion at this size: 0.5 for 4K and large motion, with networks that can."""
+    cuts: Annotated[Literal["hold", "blend", "off"], option(hint="hold")] = "hold"
+    """At a scene cut: hold the nearer frame, cross-fade, or do not look for cuts."""
+    codec: Annotated[Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"], option(hint="auto: h264")] = "auto"
+    """Of the output. The pixel format follows the source's depth."""
+    crf: Annotated[int | None, option("Q", "16, or its like")] = None
+    """Quality: lower is better and larger."""
+    preset: Annotated[str | None, option("WORD", "fast, or its like")] = None
+    """The encoder's own word for its speed."""
+    source_rate: Annotated[str | None, option("R", "24")] = None
+    """Frames a second of a folder of pictures."""
+    start: Annotated[str | None, option("TIME")] = None
+    """Begin here: seconds or h:m:s."""
+    end: Annotated[str | None, option("TIME")] = None
+    """Stop here: seconds or h:m:s."""
+    overwrite: bool = False
+    """Replace an output that is there."""
+
+
+@dataclass(frozen=True)
+class RenderConfig(_Running, _Wanted):
+    """Everything that decides what a render makes. Exactly one of `rate`, `times` and `slow` is set."""
+
+
+@dataclass(frozen=True)
+class _Ahead(_InOut):
+    ahead: Annotated[int | None, option("N")] = None
+    """Write the N frames after the last one. Without it: the whole clip, each frame as it was predicted from those
+    before it, scored against what really came."""
+    whole: bool = False
+    """With --ahead N: the whole clip, each frame predicted N ahead."""
+
+
+@dataclass(frozen=True)
+class PredictConfig(_Running, _Ahead):
+    """Everything that decides what a prediction makes."""
+
+
+def timeline_of(config: RenderConfig) -> Timeline:
+    """The one timeline that is asked for.
+
+    Raises:
+        BadOption: none is. Conflict: more than one is.
+    """
+    asked = {"--times": config.times, "--rate": config.rate, "--slow": config.slow}
+    asked = {option: value for option, value in asked.items() if value is not None}
+    if not asked:
+        raise BadOption("nothing was asked for", "say which frames you want", "--rate 60, --times 2 or --slow 4")
+    if len(asked) > 1:
+        words = " and ".join(f"{option} {value}" for option, value in asked.items())
+        raise Conflict(f"{words} together", "each says which frames to make: give one of them")
+    if config.times is not None:
+        return Times(config.times)
+    if config.rate is not None:
+        return Rate(broadcast_rate(positive(config.rate, "--rate")))
+    assert config.slow is not None
+    return Slow(positive(config.slow, "--slow"))
+
+
+def output_of(config: RenderConfig | PredictConfig) -> Path:
+    """Where to write: as asked, or beside the input under a name that says what was done."""
+    if config.output is not None:
+        return config.output
+    what = _what(config).replace("/", "-").replace(":", "-")
+    suffix = config.input.suffix.lower()
+    kept = suffix if suffix in {".mp4", ".mov", ".mkv"} else "" if config.input.is_dir() else ".mp4"
+    if config.codec == "ffv1" and kept == ".mp4":
+        kept = ".mkv"
+    elif config.codec == "prores" and kept == ".mp4":
+        kept = ".mov"
+    return config.input.with_name(f"{config.input.stem}-{what}{kept}")
+
+
+def _what(config: RenderConfig | PredictConfig) -> str:
+    if isinstance(config, PredictConfig):
+        return f"ahead{config.ahead or 1}"
+    return f"x{config.times}" if config.times else f"{config.rate}fps" if config.rate else f"slow{config.slow}"
+
+
+def seconds(text: str | None, option: str) -> Fraction | None:
+    """ "12.5", "1:02" or "1:02:03.4" as seconds.
+
+    Raises:
+        BadOption: it is none of these.
+    """
+    if text is None:
+        return None
+    total = Fraction(0)
+    for part in text.split(":"):
+        value = exact(part)
+        if value is None or value < 0:
+            raise BadOption(f"{option} {text}", "a time in seconds or h:m:s is needed", f"{option} 1:02:03.5")
+        total = total * 60 + value
+    return total
