@@ -238,12 +238,18 @@ PAPER = "Kong et al., IFRNet, CVPR 2022, arXiv 2205.14620"
 SMALLER = "Aikawa et al., IFRVP, ICIP 2024, ieeexplore.ieee.org/document/10647865"
 
 
-def published(name: str, data: str) -> Weights:
-    """A file of the authors' Dropbox folder, which has no address of its own."""
+DROPBOX = "https://www.dropbox.com/sh/hrewbpedd2cgdp3/AADbEivu0-CKDQcHtKdMNJPJa"
+MIRROR = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
+
+
+def published(name: str, data: str, *, mirrored: bool = False) -> Weights:
+    """A file of the authors' Dropbox folder, where files have no address of their own; some are mirrored."""
+    file = f"{name}_{data}.pth"
     return Weights(
-        tag="vimeo90k" if data == "Vimeo90K" else "gopro",
+        tag=data.lower(),
+        url=MIRROR + file if mirrored else "",
         licence="MIT",
-        origin=f"{name}_{data}.pth of Kong et al., https://www.dropbox.com/sh/hrewbpedd2cgdp3/AADbEivu0-CKDQcHtKdMNJPJa",
+        origin=f"{file} of Kong et al., {DROPBOX}" + (", mirrored by Fannovel16" if mirrored else ""),
     )
 
 
@@ -254,7 +260,7 @@ ROWS: tuple[Entry, ...] = (
         about="flow and feature refined together, small",
         paper=PAPER,
         code_licence="MIT",
-        weights=(published("IFRNet_S", "Vimeo90K"), published("IFRNet_S", "GoPro")),
+        weights=(published("IFRNet_S", "Vimeo90K", mirrored=True), published("IFRNet_S", "GoPro")),
         scalable=True,
     ),
     Entry(
@@ -272,7 +278,7 @@ ROWS: tuple[Entry, ...] = (
         about="flow and feature refined together, large",
         paper=PAPER,
         code_licence="MIT",
-        weights=(published("IFRNet_L", "Vimeo90K"), published("IFRNet_L", "GoPro")),
+        weights=(published("IFRNet_L", "Vimeo90K", mirrored=True), published("IFRNet_L", "GoPro")),
         scalable=True,
     ),
     Entry(

@@ -21,6 +21,7 @@ from .model import Model
 log = logging.getLogger("tween")
 
 DEFAULT = "dis"  # what `default` stands for; a trained network takes its place when one ships
+DEFAULT_PREDICTOR = "ifrvp"  # the same, where the future is asked for
 UNKNOWN_LICENCE = "not known: ask whoever made the file"
 
 
@@ -132,9 +133,11 @@ def is_path(name_or_path: str | Path) -> bool:
 def find(name: str) -> Found:
     """The weights that `network` or `network@tag` stands for: of several the first that is at hand.
 
+    Only a tag fetches: a bare name never goes to the network.
+
     Raises:
         UnknownModel: no such name or tag.
-        NoWeights: nothing at hand and nothing to fetch.
+        NoWeights: nothing at hand, and nothing asked for that can be fetched.
     """
     network, _, tag = name.partition("@")
     row = entry(DEFAULT if network == "default" else network)
@@ -146,8 +149,8 @@ def find(name: str) -> Found:
     if tag and not any(found.weights.tag == tag for found in known):
         tags = [f"{row.name}@{found.weights.tag}" for found in known]
         raise UnknownModel(f"no weights are called {name}{near(name, tags)}", f"known: {', '.join(tags) or 'none'}")
-    known = [found for found in known if not tag or found.weights.tag == tag]
-    ready = [found for found in known if found.path] or [found for found in known if found.weights.url]
+    ready = [found for found in known if found.path and found.weights.tag == (tag or found.weights.tag)]
+    ready += [found for found in known if found.weights.url and found.weights.tag == tag]
     if not ready:
         raise none_at_hand(name, known)
     return ready[0]
@@ -163,11 +166,14 @@ def mine(row: Entry) -> list[Found]:
 
 
 def none_at_hand(name: str, known: list[Found]) -> NoWeights:
+    """What to type for weights of `network` or `network@tag`."""
+    fetchable = [f"{found.entry.name}@{found.weights.tag}" for found in known if found.weights.url]
     origins = "; ".join(found.weights.origin for found in known if found.weights.origin)
+    by_hand = f"tween weights import FILE --as {name}" + ("" if "@" in name else "@mine")
     return NoWeights(
         f"{name} has no trained weights here, and an untrained network is never run",
-        f"known: {origins}" if origins else "its authors published none",
-        f"with the file at hand: tween weights import FILE --as {name}" + ("" if "@" in name else "@mine"),
+        f"published: {origins}" if origins else "its authors published none",
+        f"type {fetchable[0]} to fetch them" if fetchable and "@" not in name else f"with a file at hand: {by_hand}",
     )
 
 
