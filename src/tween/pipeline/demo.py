@@ -20,8 +20,8 @@ from .config import RenderConfig
 from .recipe import Report, render
 
 SIZE: Final = (360, 640)
-RATE: Final = 12
-FRAMES: Final = 24
+RATE: Final = 15
+FRAMES: Final = 30
 TIMES: Final = 4
 SOUND_HZ: Final = 48000
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -102,8 +102,8 @@ def scene(when: Fraction) -> Array:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     picture = _wall(x + 110 * t, y + 12 * t)
     _paint(picture, _disc(x, y, (200.0, 170.0), 95.0), _spokes(x - 200, y - 170, 0.9 * t))
-    ball = (120.0 + 190.0 * t, 300.0 - 120.0 * abs(float(np.sin(np.pi * t / BOUNCE_S))))
-    _paint(picture, _disc(x, y, ball, 38.0), _stripes(x - ball[0], y - ball[1], 2.0 * t))
+    ball = (130.0 + 150.0 * t, 300.0 - 90.0 * abs(float(np.sin(np.pi * t / BOUNCE_S))))
+    _paint(picture, _disc(x, y, ball, 38.0), _panels(x - ball[0], y - ball[1], 2.0 * t))
     return np.round(picture.clip(0, 1) * 255).astype(np.uint8)
 
 
@@ -173,9 +173,12 @@ def _spokes(x: Array, y: Array, turn: float) -> Array:
     return np.stack([light, 0.75 * light, 0.25 + 0.4 * light], axis=-1)
 
 
-def _stripes(x: Array, y: Array, turn: float) -> Array:
-    light = 0.5 + 0.4 * np.tanh(4 * np.sin((x * np.cos(turn) + y * np.sin(turn)) / 5))
-    return np.stack([0.95 * light, 0.35 * light, 0.2 * light], axis=-1)
+def _panels(x: Array, y: Array, turn: float) -> Array:
+    """A beach ball: three panels of colour, turning."""
+    angle = np.arctan2(y, x) + turn
+    panel = 0.5 + 0.5 * np.tanh(6 * np.sin(1.5 * angle))
+    light = 1 - 0.35 * np.hypot(x + 10, y + 12) / 40
+    return np.stack([light, light * (0.25 + 0.6 * panel), light * (0.15 + 0.1 * panel)], axis=-1)
 
 
 def _disc(x: Array, y: Array, centre: tuple[float, float], radius: float) -> Array:

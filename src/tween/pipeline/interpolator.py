@@ -100,9 +100,10 @@ class Interpolator:
             yield from self._counted(self._ending(last.frame, step))
 
     def _counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        tick = self.timeline.tick()
         for frame in frames:
             self.tally.frames_out += 1
-            yield frame
+            yield replace(frame, duration=tick) if tick is not None else frame
 
     def _gaps(self, source: Iterable[Frame]) -> Iterator[tuple[list[Seen], int]]:
         """(window, index of the gap's first frame) for each gap; at the end, once more with the last frame alone."""
@@ -159,9 +160,8 @@ class Interpolator:
         """The last frame's own time: it is shown as long as its container says, or as long as the one before it."""
         end = last.pts + (last.duration or step or Fraction(1, 25))
         instants = self.timeline.after(last.pts, end)
-        tick = self.timeline.tick()
         for instant in instants:
-            yield replace(last, pts=instant.pts, duration=tick or (end - last.pts) * self.timeline.stretch())
+            yield replace(last, pts=instant.pts, duration=(end - last.pts) * self.timeline.stretch())
 
     def _relate(self, window: list[Seen], here: int) -> Any:
         """What the context of the gap says together; it ends where its shot does."""
