@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import av
 
 from ..errors import BadOption, Conflict, UnsupportedStream, near
+from .colour import depth_of
 from .stream import Codec, Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -101,7 +103,7 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
     known = {pixels.name for pixels in av.Codec(encoder.library, "w").video_formats or ()}
     if encoder.library == "ffv1":
         return _lossless_format(source, known)
-    family, depth = _family(source), _depth(source)
+    family, depth = _family(source), depth_of(source)
     notes = []
     odd = (size[1] % 2 and family in ("yuv420p", "yuv422p")) or (size[0] % 2 and family == "yuv420p")
     if odd and encoder.library in ("libx264", "libx265"):
@@ -137,10 +139,6 @@ def _family(source: str) -> str:
     return {(1, 1): "yuv444p", (2, 1): "yuv422p", (4, 1): "yuv422p", (1, 2): "yuv444p"}.get((across, down), "yuv420p")
 
 
-def _depth(source: str) -> int:
-    return max(part.bits for part in av.VideoFormat(source).components)
-
-
 def _name(family: str, depth: int) -> str:
     return family if depth == 8 else f"{family}{depth}le"
 
@@ -150,11 +148,11 @@ def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]
     opaque = source.replace("yuva", "yuv").replace("gbrap", "gbrp").replace("yuvj", "yuv")
     opaque = {"ya8": "gray", "ya16le": "gray16le"}.get(opaque, opaque)
     if av.VideoFormat(opaque).is_rgb or opaque == "pal8":
-        target = "bgr0" if _depth(source) == 8 else (opaque if opaque in known else "gbrp16le")
+        target = "bgr0" if depth_of(source) == 8 else (opaque if opaque in known else "gbrp16le")
     elif opaque in known:
         target = opaque
     else:
-        depth = next(d for d in (8, 10, 12, 16) if d >= _depth(source))
+        depth = next(d for d in (8, 10, 12, 16) if d >= depth_of(source))
         target = _name(_family(source), depth)
     return target, tuple(_alpha_note(source))
 
@@ -185,21 +183,12 @@ def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]
     return options
 
 
-def finest(source: Fraction, *others: Fraction | None) -> Fraction:
+def finest(*grids: Fraction) -> Fraction:
     """The coarsest grid on which all of the given grids lie, in seconds; what no container holds becomes flicks.
 
     A container counts in 1 / n of a second with n below 2 ** 31. A flick (1 / 705,600,000 s) divides a frame of every
     usual rate, 24000/1001 among them.
     """
-    top, bottom = source.numerator, source.denominator
-    for grid in others:
-        if grid is not None:
-            top, bottom = _gcd(top * grid.denominator, grid.numerator * bottom), bottom * grid.denominator
-    shared = Fraction(top, bottom)
+    bottom = math.lcm(*(grid.denominator for grid in grids))
+    shared = Fraction(math.gcd(*(int(grid * bottom) for grid in grids)), bottom)
     return shared if shared.denominator < 2**31 else Fraction(1, 705_600_000)
-
-
-def _gcd(a: int, b: int) -> int:
-    while b:
-        a, b = b, a % b
-    return a

@@ -1,16 +1,24 @@
 """Matrices, ranges and bit depth: the one place that knows how YUV becomes RGB and back.
 
 A decoded picture becomes planar RGB (ffmpeg's `gbrp`, `gbrp16le`), which is the layout of `Frame.data`, so that no
-transpose is needed. swscale without ACCURATE_RND darkens luma by a whole level on the way; with the flags below,
-4:2:0 -> RGB -> 4:2:0 moves luma by nothing and chroma by a thousandth of a level (tests/video/test_colour.py).
+transpose is needed. swscale does the sums, and has four habits that are mended here (tests/video/test_colour.py holds
+each against the formulas of H.273):
+
+- without ACCURATE_RND it darkens luma by a whole level; with it, 4:2:0 -> RGB -> 4:2:0 is the picture again;
+- white in 16 bits is 65280 (limited range) or its top code shifted (full range), where ours is 65535;
+- writing full range it rounds chroma down, half a level of tint: a detour over 14 or 16 bits rounds evenly;
+- RGB of 9 to 14 bits it passes through YUV: those planes are scaled here instead.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import av
 import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UnsupportedStream
@@ -42,7 +50,7 @@ def tags_of(picture: av.VideoFrame, context: av.VideoCodecContext) -> Colour:
     return Colour(int(matrix), int(primaries), int(transfer), full)
 
 
-def put_tags(target: av.VideoFrame | av.VideoStream, colour: Colour) -> None:
+def put_tags(target: av.VideoFrame | av.VideoCodecContext, colour: Colour) -> None:
     """Write the tags on a frame or a stream, unspecified ones as unspecified."""
     target.colorspace = colour.matrix
     target.color_primaries = colour.primaries
@@ -70,16 +78,11 @@ def matrix_for(colour: Colour, size: tuple[int, int]) -> int:
 
 def full_range_of(pixel_format: str, colour: Colour) -> bool:
     """Whether samples use all codes: as tagged; untagged RGB and gray do, untagged YUV does not."""
-    if is_rgb(pixel_format):
+    if av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8":
         return True
     if colour.full_range is not None:
         return colour.full_range
     return pixel_format.startswith(("yuvj", "gray"))
-
-
-def is_rgb(pixel_format: str) -> bool:
-    """Whether a format of ffmpeg's holds RGB rather than YUV or gray."""
-    return pixel_format.startswith(("gbr", "rgb", "bgr", "argb", "abgr", "pal8", "0rgb", "0bgr"))
 
 
 class ToRgb:
@@ -95,18 +98,19 @@ class ToRgb:
         self._swscale = VideoReformatter()
 
     def __call__(self, picture: av.VideoFrame) -> Tensor:
-        table = matrix_for(self._colour, (picture.height, picture.width))
-        planar = self._swscale.reformat(
-            picture,
-            format="gbrp16le" if self._deep else "gbrp",
-            src_colorspace=table,
-            dst_colorspace=table,
-            interpolation=ACCURATE,
-            src_color_range=_range(full_range_of(picture.format.name, self._colour)),
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
-        return tensor_of(planar, torch.uint16 if self._deep else torch.uint8)
+        pixels = picture.format
+        depth = depth_of(pixels.name)
+        if self._deep and _is_planar_rgb(pixels.name):
+            return torch.from_numpy(_widened(_stacked(picture, np.uint16), depth))
+        full = full_range_of(pixels.name, self._colour)
+        target = "gbrp16le" if self._deep else "gbrp"
+        planar = _convert(self._swscale, picture, target, self._colour, from_full=full, to_full=True)
+        data = _stacked(planar, np.uint16 if self._deep else np.uint8)
+        if self._deep and not pixels.is_rgb:
+            # limited: 65280 + (65280 >> 8) = 65535; full, 10 bits: 65472 + (65472 >> 10) = 65535
+            np.minimum(data, 0xFF00 if not full else 0xFFFF, out=data)
+            data += data >> (depth if full else 8)
+        return torch.from_numpy(data)
 
 
 class FromRgb:
@@ -119,51 +123,105 @@ class FromRgb:
 
     def __init__(self, pixel_format: str, colour: Colour) -> None:
         self._format, self._colour = pixel_format, colour
-        self._swscale = VideoReformatter()
+        self._full = full_range_of(pixel_format, colour)
+        self._swscale, self._finish = VideoReformatter(), VideoReformatter()
+        pixels = av.VideoFormat(pixel_format)
+        self._is_rgb = pixels.is_rgb
+        has_chroma = any(part.is_chroma for part in pixels.components)
+        self._detour = _detour(pixel_format) if self._full and has_chroma else None
 
     def __call__(self, data: Tensor) -> av.VideoFrame:
-        return self._convert(planar_of(data), full=True)
+        rows = data.detach().cpu().numpy()
+        depth = depth_of(self._format)
+        if _is_planar_rgb(self._format) and depth > 8:
+            return self._tagged(_planar(_narrowed(rows, depth), self._format))
+        if rows.itemsize == 2 and not self._is_rgb:
+            rows = rows - (rows >> 8)  # white as swscale reads it: 65280
+        return self._from(_planar(rows, "gbrp16le" if rows.itemsize == 2 else "gbrp"), full=True)
 
     def recode(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """A decoded picture of another pixel format, without passing through RGB. `picture` is left as it is."""
-        return self._convert(picture, full=full_range_of(picture.format.name, self._colour))
+        """A decoded picture in this pixel format, without passing through RGB. `picture` is left as it is."""
+        return self._from(picture, full=full_range_of(picture.format.name, self._colour))
 
-    def _convert(self, picture: av.VideoFrame, *, full: bool) -> av.VideoFrame:
-        table = matrix_for(self._colour, (picture.height, picture.width))
-        made = self._swscale.reformat(
-            picture,
-            format=self._format,
-            src_colorspace=table,
-            dst_colorspace=table,
-            interpolation=ACCURATE,
-            src_color_range=_range(full),
-            dst_color_range=_range(full_range_of(self._format, self._colour)),
-            threads=1,
-        )
-        if made is not picture:
-            put_tags(made, self._colour)
-        return made
+    def _from(self, picture: av.VideoFrame, *, full: bool) -> av.VideoFrame:
+        if self._detour is not None and picture.format.is_rgb:
+            picture = _convert(self._swscale, picture, self._detour, self._colour, from_full=full, to_full=True)
+            full = True
+        made = _convert(self._finish, picture, self._format, self._colour, from_full=full, to_full=self._full)
+        return made if made is picture else self._tagged(made)
+
+    def _tagged(self, picture: av.VideoFrame) -> av.VideoFrame:
+        put_tags(picture, self._colour)
+        return picture
 
 
-def tensor_of(planar: av.VideoFrame, dtype: torch.dtype) -> Tensor:
-    """The planes of a `gbrp` picture as one `[3, H, W]` tensor in the order R, G, B."""
-    data = torch.empty((3, planar.height, planar.width), dtype=dtype)
-    rows = data.numpy()
-    for channel, plane in zip((1, 2, 0), planar.planes, strict=True):
-        line = plane.line_size // rows.itemsize
-        rows[channel] = np.frombuffer(plane, rows.dtype).reshape(-1, line)[: planar.height, : planar.width]
-    return data
+def depth_of(pixel_format: str) -> int:
+    """Bits a sample."""
+    return max(part.bits for part in av.VideoFormat(pixel_format).components)
 
 
-def planar_of(data: Tensor) -> av.VideoFrame:
-    """A `[3, H, W]` tensor as a `gbrp` or `gbrp16le` picture."""
-    rows = data.detach().cpu().numpy()
+def _convert(
+    swscale: VideoReformatter, picture: av.VideoFrame, target: str, colour: Colour, *, from_full: bool, to_full: bool
+) -> av.VideoFrame:
+    table = matrix_for(colour, (picture.height, picture.width))
+    return swscale.reformat(
+        picture,
+        format=target,
+        src_colorspace=table,
+        dst_colorspace=table,
+        interpolation=ACCURATE,
+        src_color_range=_range(from_full),
+        dst_color_range=_range(to_full),
+        threads=2,
+    )
+
+
+def _detour(pixel_format: str) -> str | None:
+    """The deeper format over which full-range chroma is rounded evenly, or None where there is none."""
+    family = pixel_format.replace("yuvj", "yuv").removesuffix("le").rstrip("0123456789")
+    deeper = f"{family.removesuffix('p')}p{14 if depth_of(pixel_format) == 8 else 16}le"
+    return deeper if deeper != pixel_format and deeper in DETOURS else None
+
+
+DETOURS = {f"yuv{chroma}p{depth}le" for chroma in ("420", "422", "444") for depth in (14, 16)}
+
+
+def _is_planar_rgb(pixel_format: str) -> bool:
+    return pixel_format.startswith("gbr") and pixel_format.endswith("le") and "f" not in pixel_format
+
+
+def _widened(samples: NDArray[Any], depth: int) -> NDArray[Any]:
+    """Samples of 9 to 16 bits over the full 0..65535: the top bits repeated below (10 bits: abcdefghij abcdef)."""
+    return (samples << (16 - depth)) | (samples >> (2 * depth - 16))
+
+
+def _narrowed(samples: NDArray[Any], depth: int) -> NDArray[Any]:
+    """uint8 or uint16 samples to `depth` bits, rounded."""
+    top = 255 if samples.itemsize == 1 else 65535
+    wide = samples.astype(np.uint32) * (2**depth - 1) + top // 2
+    return (wide // top).astype(np.uint16)
+
+
+def _stacked(planar: av.VideoFrame, dtype: type[np.uint8] | type[np.uint16]) -> NDArray[Any]:
+    """The planes of a `gbrp` picture as one `[3, H, W]` array in the order R, G, B."""
+    rows = np.empty((3, planar.height, planar.width), dtype)
+    for channel, plane in zip((1, 2, 0), planar.planes[:3], strict=True):
+        rows[channel] = _rows(plane, rows.dtype)[: planar.height, : planar.width]
+    return rows
+
+
+def _planar(rows: NDArray[Any], pixel_format: str) -> av.VideoFrame:
+    """A `[3, H, W]` array as a picture of a `gbrp` format of the same depth."""
     _, height, width = rows.shape
-    planar = av.VideoFrame(width, height, "gbrp16le" if rows.itemsize == 2 else "gbrp")
+    planar = av.VideoFrame(width, height, pixel_format)
     for channel, plane in zip((1, 2, 0), planar.planes, strict=True):
-        line = plane.line_size // rows.itemsize
-        np.frombuffer(plane, rows.dtype).reshape(-1, line)[:height, :width] = rows[channel]
+        _rows(plane, rows.dtype)[:height, :width] = rows[channel]
     return planar
+
+
+def _rows(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A plane's memory, its padding on the right included."""
+    return np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
 
 
 def _range(full: bool | None) -> ColorRange:

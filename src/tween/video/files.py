@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
@@ -138,7 +139,7 @@ class FileSource:
         except (FFmpegError, OSError):
             self._broken += 1
 
-    def _placed(self) -> Iterator[Picture]:
+    def _placed(self) -> Generator[Picture]:
         """Decoded pictures at strictly growing times, within the window."""
         grid = _grid(self._stream)
         gap = 1 / _rate(self._stream)
@@ -205,7 +206,7 @@ def _open(path: Path) -> InputContainer:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+        kinds = sorted({str(stream.type) for stream in container.streams}) or ["nothing"]
         raise NoVideoStream(f"{path.name} holds no moving pictures, only {' and '.join(kinds)}", "a video is needed")
     stream = moving[0]
     if stream.codec_context is None:
@@ -236,7 +237,8 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
     tag = stream.metadata.get("DURATION", "")
     if tag.count(":") == 2:
         hours, minutes, seconds = (Fraction(part) for part in tag.split(":"))
-        return hours * 3600 + minutes * 60 + seconds
+        past = hours * 3600 + minutes * 60 + seconds  # when the last picture ends, counted from 0
+        return past - (stream.start_time or 0) * _grid(stream)
     if container.duration is not None and len(container.streams) == 1:
         return Fraction(container.duration, AV_TIME_BASE)
     return None
@@ -245,15 +247,13 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
 def _last_due(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """When the last picture should stand, seconds, or None where the file does not say."""
     duration = _duration(container, stream)
-    if duration is None or stream.time_base is None:
+    if duration is None:
         return None
-    start = (stream.start_time or 0) * Fraction(stream.time_base)
-    is_end = stream.duration is None and "DURATION" in stream.metadata  # Matroska's tag counts from 0
-    return (duration if is_end else start + duration) - 1 / _rate(stream)
+    return (stream.start_time or 0) * _grid(stream) + duration - 1 / _rate(stream)
 
 
 def _display_matrix(native: av.VideoFrame) -> tuple[int, ...] | None:
-    for data in native.side_data:
+    for data in cast(Any, native.side_data):
         if data.type.name == "DISPLAYMATRIX":
             return struct.unpack("9i", bytes(data))
     return None

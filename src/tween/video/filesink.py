@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 from av.container import OutputContainer
@@ -21,7 +23,7 @@ from .colour import RGB, FromRgb, put_tags
 from .draft import Draft
 from .files import FileSource
 from .stream import Encoding, FrameSource
-from .streams import Copies
+from .streams import Copies, stream_names
 
 SRGB_AS_VIDEO = Colour(matrix=1, primaries=1, transfer=13, full_range=False)
 
@@ -39,10 +41,10 @@ class FileSink:
 
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         self._origin = like if isinstance(like, FileSource) else None
-        self._draft = Draft(path, overwrite=encoding.overwrite, source=self._origin and self._origin.path)
+        self._draft = Draft(path, overwrite=encoding.overwrite, source=self._origin.path if self._origin else None)
         self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
         self._like, self._encoding = like, encoding
-        self._copies = Copies.of(self._origin, self._plan.container, encoding.stretch)
+        self._copies = Copies(self._origin, self._plan.container, encoding.stretch)
         self.notes = [*self._plan.notes, *self._copies.notes]
         if self._origin is not None and self._origin.interlaced:
             self.notes.append("the video is interlaced; its pictures are taken as whole ones")
@@ -91,8 +93,11 @@ class FileSink:
             str(self._draft.part), "w", format=self._plan.container, container_options=self._muxer_options()
         )
         rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
-        stream = self._container.add_stream(
-            self._plan.encoder.library, rate=rate, width=width, height=height, time_base=self._grid
+        stream = cast(
+            VideoStream,
+            self._container.add_stream(
+                self._plan.encoder.library, rate=rate, width=width, height=height, time_base=self._grid
+            ),
         )
         self._stream = stream
         stream.pix_fmt = self._plan.pixel_format
@@ -112,7 +117,7 @@ class FileSink:
                 "another codec is needed",
                 "--codec h264" if self._plan.codec != "h264" else "--codec ffv1",
             ) from error
-        self._copies.begin(self._container, shift=self._shift)
+        self._copies.begin(self._container, origin=frame.pts, shift=self._shift)
         with self._told():
             self._container.start_encoding()
 
@@ -125,7 +130,7 @@ class FileSink:
             stream.codec_context.sample_aspect_ratio = origin.sample_aspect
         if origin.display_matrix is not None:
             stream.set_display_matrix(origin.display_matrix)
-        stream.metadata.update(self._copies.names(origin.metadata))
+        stream.metadata.update(stream_names(origin.metadata))
         stream.disposition = origin.disposition
 
     def _muxer_options(self) -> dict[str, str]:
@@ -175,6 +180,7 @@ class FileSink:
         assert self._container is not None
         with self._told():
             self._copies.mux_until(None)
+            self.notes += [note for note in self._copies.notes if note not in self.notes]
             container, self._container = self._container, None
             container.close()
 
@@ -190,17 +196,19 @@ class FileSink:
         self._draft.discard()
 
     @contextlib.contextmanager
-    def _told(self):  # type: ignore[no-untyped-def]
+    def _told(self) -> Iterator[None]:
+        """Errors of the system, told as the user's own."""
         try:
             yield
         except (OSError, FFmpegError) as error:
             raise self._draft.failure(error) from error
 
 
-def _grids(like: FrameSource, encoding: Encoding) -> tuple[Fraction | None, ...]:
+def _grids(like: FrameSource, encoding: Encoding) -> list[Fraction]:
     if encoding.time_base is not None:
-        return (encoding.time_base,)
-    return like.info.time_base * encoding.stretch, like.info.time_base, encoding.rate and 1 / encoding.rate
+        return [encoding.time_base]
+    ticks = [] if encoding.rate is None else [1 / encoding.rate]
+    return [like.info.time_base * encoding.stretch, like.info.time_base, *ticks]
 
 
 def _speaks_rgb(pixel_format: str, colour: Colour) -> bool:
