@@ -269,11 +269,12 @@ def misfits(row: Entry, state: StateDict) -> list[str]:
 
 def near_misses(state: StateDict) -> str:
     """The three networks that fit best, as `; 12 of 104 tensors fit ifrnet-s`, or nothing."""
-    scores = []
+    scores: dict[frozenset[tuple[str, tuple[int, ...]]], tuple[float, str]] = {}
     for row in entries().values():
         if row.trained:
             own, given = signature(row.name).shapes, weights.shapes_of(row.rename(state))
             fitting = sum(given.get(key) == shape for key, shape in own.items())
-            scores.append((fitting / max(len(own), len(given), 1), fitting, len(own), row.name))
-    best = sorted((score for score in scores if score[1]), reverse=True)[:3]
-    return "".join(f"; {fitting} of {of} tensors fit {name}" for _, fitting, of, name in best)
+            words = f"; {fitting} of {len(own)} tensors fit {row.name}"
+            scores.setdefault(frozenset(own.items()), (fitting / max(len(own), len(given)), words))
+    best = sorted((score for score in scores.values() if score[0]), key=lambda score: -score[0])
+    return "".join(words for _, words in best[:3])
