@@ -12,7 +12,6 @@ are its authors' later work in the Practical-RIFE project, which no paper descri
 from __future__ import annotations
 
 import functools
-import logging
 from typing import NamedTuple
 
 import torch
@@ -24,8 +23,6 @@ from ..ops.warp import backward_warp
 from .entry import Entry, StateDict, Weights
 from .model import Model, Prediction, Spec, Tensors
 from .rife_versions import VERSIONS, Version
-
-log = logging.getLogger(__name__)
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 SCALES_TOLD = "0.25, 0.5, 1, 2 and 4"
@@ -234,11 +231,8 @@ def warp_both(scene: Tensors, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rename(state: StateDict) -> dict[str, Tensor]:
-    """Published keys are ours; what only training used is dropped, with a word."""
-    kept = {key: value for key, value in state.items() if not key.startswith(TRAINING_ONLY)}
-    if len(kept) < len(state):
-        log.info("left out %d tensors that only RIFE's training used", len(state) - len(kept))
-    return kept
+    """Published keys are ours; what only training used is left out (the zoo says how much)."""
+    return {key: value for key, value in state.items() if not key.startswith(TRAINING_ONLY)}
 
 
 def build(version: Version, scale: float = 1.0) -> Rife:
