@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 
 from ..errors import BadOption, Conflict, UnsupportedStream, near
-from .colour import depth_of
+from .colour import depth_of, has_chroma
 from .stream import Codec, Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -133,7 +133,7 @@ def _family(source: str) -> str:
     pixels = av.VideoFormat(source, 64, 64)
     if pixels.is_rgb or source == "pal8":
         return "yuv420p"
-    if not any(part.is_chroma for part in pixels.components):
+    if not has_chroma(source):
         return "gray"
     across, down = 64 // pixels.chroma_width(64), 64 // pixels.chroma_height(64)
     return {(1, 1): "yuv444p", (2, 1): "yuv422p", (4, 1): "yuv422p", (1, 2): "yuv444p"}.get((across, down), "yuv420p")

@@ -107,9 +107,9 @@ class ToRgb:
         planar = _convert(self._swscale, picture, target, self._colour, from_full=full, to_full=True)
         data = _stacked(planar, np.uint16 if self._deep else np.uint8)
         if self._deep and not pixels.is_rgb:
-            # limited: 65280 + (65280 >> 8) = 65535; full, 10 bits: 65472 + (65472 >> 10) = 65535
-            np.minimum(data, 0xFF00 if not full else 0xFFFF, out=data)
-            data += data >> (depth if full else 8)
+            shift = depth if full else 8
+            np.minimum(data, 0xFFFF - (0xFFFF >> shift), out=data)
+            data += data >> shift  # limited: 65280 + (65280 >> 8) = 65535; full, 10 bits: 65472 + (65472 >> 10) = 65535
         return torch.from_numpy(data)
 
 
@@ -125,10 +125,8 @@ class FromRgb:
         self._format, self._colour = pixel_format, colour
         self._full = full_range_of(pixel_format, colour)
         self._swscale, self._finish = VideoReformatter(), VideoReformatter()
-        pixels = av.VideoFormat(pixel_format)
-        self._is_rgb = pixels.is_rgb
-        has_chroma = any(part.is_chroma for part in pixels.components)
-        self._detour = _detour(pixel_format) if self._full and has_chroma else None
+        self._is_rgb = av.VideoFormat(pixel_format).is_rgb
+        self._detour = _detour(pixel_format) if self._full and has_chroma(pixel_format) else None
 
     def __call__(self, data: Tensor) -> av.VideoFrame:
         rows = data.detach().cpu().numpy()
@@ -153,6 +151,12 @@ class FromRgb:
     def _tagged(self, picture: av.VideoFrame) -> av.VideoFrame:
         put_tags(picture, self._colour)
         return picture
+
+
+def has_chroma(pixel_format: str) -> bool:
+    """Whether a format is YUV. (PyAV's own `is_chroma` overlooks 4:4:4.)"""
+    pixels = av.VideoFormat(pixel_format)
+    return not pixels.is_rgb and sum(not part.is_alpha for part in pixels.components) >= 3
 
 
 def depth_of(pixel_format: str) -> int:
