@@ -34,7 +34,7 @@ from ..errors import BadOption
 from ..ops.resize import resize, resize_flow
 from .entry import Entry, StateDict
 from .lift_attention import TemporalAggregator, sinusoids
-from .lift_layers import FINE, S4, S8, S16, ContextNet, Encoder, FlowEstimator, Refinement, fit, warp_both
+from .lift_layers import FINE, S4, S8, S16, ContextNet, Encoder, FlowEstimator, Refinement, Residual, fit, warp_both
 from .model import Model, Prediction, Spec, Tensors
 
 
@@ -109,7 +109,7 @@ class Lift(Model):
         self.flow = FlowEstimator(layout.warp_features)
         self.synthesis = ContextNet()
         self.refinement = Refinement(warped=layout.warp_full, reduce=layout.body is None)
-        self._start_gently()
+        self._initialise()
 
     def scales(self) -> dict[str, int]:
         """The encoder's scales in the order of an embedding, and their channels."""
@@ -178,11 +178,19 @@ class Lift(Model):
         table = cast(Tensor, getattr(self, f"time_code_{scale}"))
         return table[places][:, :, None, None]
 
-    def _start_gently(self) -> None:
-        """A new network starts near the blend of its neighbours: small flows, small changes."""
+    def _initialise(self) -> None:
+        """Convolutions keep the scale of what they see; the last ones are small: it starts as its neighbours' blend.
+
+        With torch's own start the features of a deep encoder shrink until only their biases are left.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.25)  # PReLU's slope
+            if isinstance(module, Residual):
+                module.conv2.weight.data.mul_(0.3)
         heads = [self.flow.block_s8.output_conv, self.flow.block_s4.output_conv]
         for head in [*heads, self.synthesis.conv2, self.refinement.conv_out]:
-            nn.init.normal_(head.weight, std=0.001)
+            nn.init.normal_(head.weight, std=0.0003)
             nn.init.zeros_(cast(Tensor, head.bias))
 
 
