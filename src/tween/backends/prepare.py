@@ -1,0 +1,196 @@
+"""The one way to get a backend. What `auto` takes is decided here, by what was measured, and said aloud."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from ..errors import BadOption, Conflict, MissingPackage, near
+from ..models.model import Model
+from ..ops.canvas import Canvas
+from . import machine
+from .backend import Backend
+
+BACKENDS = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+class Choice(NamedTuple):
+    """What runs a model, and why.
+
+    Attributes:
+        backend: `torch`, `openvino`.
+        device: `cpu`, `cuda:0`, `mps`.
+        precision: `fp32`, `bf16`, `fp16`.
+        reason: one line for the user.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    reason: str
+
+
+class Measured(NamedTuple):
+    """OpenVINO's speed over the torch backend's, of one family on one kind of CPU; both in fp32.
+
+    Attributes:
+        family: the file in `models` that the network lives in.
+        ratio: torch's time over OpenVINO's, for a gap with one instant in it.
+        where: network, size, machine, date.
+    """
+
+    family: str
+    ratio: float
+    where: str
+
+
+MEASURED = (  # python benchmarks/model_speed.py; a family that is not here runs on torch
+    Measured("ifrnet", 1.26, "IFRNet-S, 1280x720, 2-core Xeon with AVX-512, 2026-11-21"),
+)
+
+
+def prepare(
+    model: Model,
+    size: tuple[int, int],
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    label: str = "",
+) -> Backend:
+    """A backend for frames of `size`.
+
+    Args:
+        model: in eval mode, with its weights.
+        size: (H, W) of the frames, pixels, before padding.
+        backend: `auto`, `torch`, `openvino`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: `auto`, `fp32`, `bf16`, `fp16`.
+        label: the model's name, for files in the cache.
+
+    Raises:
+        BadOption: a value that does not exist, or that this machine or model cannot do.
+        Conflict: values that exclude each other.
+        MissingPackage: the backend asked for is not installed.
+    """
+    choice = choose(model, backend=backend, device=device, precision=precision)
+    if choice.backend == "openvino":
+        from .openvino import OpenVinoBackend
+
+        canvas = Canvas(size, model.spec.multiple)
+        return OpenVinoBackend(model, canvas.size, precision=choice.precision, label=label)
+    from .torch import TorchBackend
+
+    return TorchBackend(model, device=choice.device, precision=choice.precision)
+
+
+def choose(model: Model, *, backend: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
+    """What `prepare` would take, and why; raises as it does."""
+    for value, known, option in ((backend, BACKENDS, "--backend"), (precision, PRECISIONS, "--precision")):
+        if value not in known:
+            raise BadOption(f"{option} {value}{near(value, known)}", f"one of {', '.join(known)} is needed")
+    where, why_device = _device(model, device, backend)
+    engine, why_engine = _engine(model, backend, where)
+    number, why_number = _precision(model, precision, engine, where)
+    reasons = [why for why in (why_device, why_engine, why_number) if why]
+    return Choice(engine, where, number, "; ".join(reasons))
+
+
+def is_network(model: Model) -> bool:
+    """False for a classic method, which has nothing to compile or to cast."""
+    return any(True for _ in model.parameters())
+
+
+def family(model: Model) -> str:
+    """The file in `models` that a network lives in."""
+    return type(model).__module__.rpartition(".")[2]
+
+
+def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:
+    kind, _, index = asked.partition(":")
+    cuda = len(machine.cuda_devices())
+    if asked == "auto":
+        if cuda and is_network(model) and backend != "openvino":
+            return "cuda:0", "a CUDA device is here"
+        return "cpu", ""
+    if asked == "cpu":
+        return "cpu", ""
+    if kind == "cuda" and (not index or index.isdecimal()):
+        if int(index or 0) < cuda:
+            return f"cuda:{int(index or 0)}", "as asked"
+        need = f"torch sees {cuda} CUDA device{'' if cuda == 1 else 's'} here"
+        raise BadOption(f"--device {asked}", need, "--device auto")
+    if asked == "mps":
+        if torch.backends.mps.is_available():
+            return "mps", "as asked"
+        raise BadOption("--device mps", "torch sees no Apple GPU here", "--device auto")
+    raise BadOption(f"--device {asked}", "one of auto, cpu, cuda, cuda:1, mps is needed", "--device auto")
+
+
+def _engine(model: Model, asked: str, device: str) -> tuple[str, str]:
+    if asked == "openvino":
+        return _openvino(model, device)
+    if asked == "torch":
+        return "torch", "as asked"
+    if not is_network(model):
+        return "torch", "a classic method has nothing to compile"
+    if device != "cpu":
+        return "torch", ""
+    row = next((row for row in MEASURED if row.family == family(model)), None)
+    if row is None:
+        return "torch", f"no other backend was measured faster for {family(model)}"
+    told = f"openvino was measured {row.ratio:g} times as fast as torch ({row.where})"
+    if row.ratio <= 1:
+        return "torch", told
+    if machine.version("openvino") is None:
+        return "torch", f"{told}, but is not installed: pip install openvino"
+    return "openvino", told
+
+
+def _openvino(model: Model, device: str) -> tuple[str, str]:
+    if machine.version("openvino") is None:
+        raise MissingPackage("OpenVINO is not installed", "--backend openvino needs it", "pip install openvino")
+    if device != "cpu":
+        raise Conflict(f"--backend openvino with --device {device}", "OpenVINO runs on the CPU here", "--device cpu")
+    if not is_network(model):
+        need = "a classic method has nothing to compile and runs on torch"
+        raise Conflict(f"--backend openvino for {family(model)}", need, "--backend torch")
+    return "openvino", "as asked"
+
+
+def _precision(model: Model, asked: str, engine: str, device: str) -> tuple[str, str]:
+    possible, why = _reduced(model, engine, device)
+    if asked == "auto":
+        best = possible[0] if possible else "fp32"
+        return best, f"{best}: {why}"
+    if asked == "fp32" or asked in possible:
+        return asked, f"{asked} as asked"
+    raise BadOption(f"--precision {asked} on {engine}, {device}", why, "--precision fp32")
+
+
+def _reduced(model: Model, engine: str, device: str) -> tuple[tuple[str, ...], str]:
+    """The reduced precisions that are a gain here, the best first; and why these."""
+    if not is_network(model):
+        return (), "a classic method computes in full precision"
+    if not model.spec.half:
+        return (), f"{family(model)} needs full precision"
+    if device == "mps":
+        return (), "reduced precision was never run on an Apple GPU"
+    if device != "cpu":
+        major = torch.cuda.get_device_capability(device)[0]
+        if major < 7:  # before Volta: no tensor cores
+            return (), "this GPU has no tensor cores"
+        return ("fp16", "bf16") if major >= 8 else ("fp16",), "the GPU has tensor cores"
+    if _cpu_has_bf16(engine):
+        return ("bf16",), "the CPU has bf16 (fp16 would ruin flow)"
+    return (), "this CPU has no bf16 (AMX or AVX512-BF16), and fp16 would ruin flow"
+
+
+def _cpu_has_bf16(engine: str) -> bool:
+    if engine == "openvino":
+        from . import openvino
+
+        return openvino.has_bf16()
+    return machine.has_bf16()
