@@ -57,12 +57,12 @@ class Canvas:
 
 def to_float(data: Tensor) -> Tensor:
     """uint8 or uint16, full range -> float32 in [0, 1]."""
-    return data.to(torch.float32) * (1.0 / full_scale(data.dtype))
+    return data.to(torch.float32).mul_(1.0 / full_scale(data.dtype))
 
 
 def to_integer(picture: Tensor, dtype: torch.dtype) -> Tensor:
     """float in [0, 1] (clamped) -> uint8 or uint16 over its full range, contiguous."""
-    scaled = picture.float().clamp(0, 1).mul(full_scale(dtype)).round_()
+    scaled = picture.float().clamp(0, 1).mul_(full_scale(dtype)).round_()
     if dtype == torch.uint16:  # torch converts float to uint16 through int32 only
         return scaled.to(torch.int32).to(torch.uint16).contiguous()
     return scaled.to(dtype).contiguous()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,12 +24,24 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
     Returns:
         `[B, C, H, W]` of the image's dtype.
     """
-    height, width = flow.shape[-2:]
     flow = flow.float()
-    x = torch.linspace(-1.0, 1.0, width, device=flow.device).view(1, 1, width) + flow[:, 0] * (2.0 / max(width - 1, 1))
-    y = torch.linspace(-1.0, 1.0, height, device=flow.device).view(1, height, 1) + flow[:, 1] * (
-        2.0 / max(height - 1, 1)
-    )
-    grid = torch.stack((x, y), dim=-1)
-    sampled = F.grid_sample(image.float(), grid, mode=mode, padding_mode=padding, align_corners=True)
-    return sampled.to(image.dtype)
+    grid = torch.stack((_axis(flow[:, 0], -1), _axis(flow[:, 1], -2)), dim=-1)
+    return _sample(image.float(), grid, padding, mode).to(image.dtype)
+
+
+def _axis(shift: Tensor, dim: int) -> Tensor:
+    """Pixels `[B, H, W]` along one axis -> places on it, -1 the first pixel's centre and 1 the last's."""
+    size = shift.shape[dim]
+    places = torch.linspace(-1.0, 1.0, size, device=shift.device)
+    return (places if dim == -1 else places[:, None]) + shift * (2.0 / max(size - 1, 1))
+
+
+def _sample(image: Tensor, grid: Tensor, padding: str, mode: str) -> Tensor:
+    """`grid_sample`, which on the CPU gives each picture one core: a lone picture is cut into strips, one a core."""
+    learns = torch.is_grad_enabled() and (image.requires_grad or grid.requires_grad)
+    alone = image.device.type == "cpu" and grid.shape[0] == 1 and not learns and not torch.compiler.is_compiling()
+    strips = math.gcd(grid.shape[1], torch.get_num_threads()) if alone else 1
+    if strips > 1:
+        image, grid = image.expand(strips, -1, -1, -1), grid.view(strips, -1, *grid.shape[2:])
+    sampled = F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=True)
+    return sampled if strips == 1 else sampled.transpose(0, 1).reshape(1, image.shape[1], -1, grid.shape[2])
