@@ -27,7 +27,9 @@ class Encoder:
         preset: speed word that is the default; None where there is none.
         presets: all of them, fastest first.
         containers: those that hold it, of CONTAINERS' values.
-        profiles: what goes into `options` besides.
+        options: what the encoder is told besides.
+        least: pictures smaller than this, on either side, it does not take.
+        full_range: it can say that samples use all codes.
     """
 
     library: str
@@ -37,16 +39,21 @@ class Encoder:
     presets: tuple[str, ...]
     containers: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
+    least: int = 1
+    full_range: bool = True
 
 
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 SVT = tuple(str(speed) for speed in range(13, -1, -1))
 ENCODERS: dict[str, Encoder] = {
     "h264": Encoder("libx264", 16, 51, "fast", X26X, ("mp4", "mov", "matroska")),
-    "hevc": Encoder("libx265", 18, 51, "fast", X26X, ("mp4", "mov", "matroska"), (("x265-params", "log-level=error"),)),
+    # x265 4.1 overruns its memory on pictures of 34x18, so small ones are refused
+    "hevc": Encoder(
+        "libx265", 18, 51, "fast", X26X, ("mp4", "mov", "matroska"), (("x265-params", "log-level=error"),), least=64
+    ),
     "av1": Encoder("libsvtav1", 20, 63, "8", SVT, ("mp4", "mov", "matroska", "webm")),
-    "ffv1": Encoder("ffv1", None, 0, None, (), ("matroska",), (("level", "3"), ("slices", "4"), ("slicecrc", "1"))),
-    "prores": Encoder("prores_ks", None, 0, None, (), ("mov", "matroska"), (("profile", "3"),)),
+    "ffv1": Encoder("ffv1", None, 0, None, (), ("matroska",), (("level", "3"), ("slicecrc", "1"))),
+    "prores": Encoder("prores_ks", None, 0, None, (), ("mov", "matroska"), (("profile", "3"),), full_range=False),
 }
 
 
@@ -67,6 +74,7 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
 
     Raises:
         BadOption, Conflict: a suffix, codec, crf or preset that cannot be, or not together.
+        UnsupportedStream: a size that the codec does not take.
     """
     container = container_of(path)
     codec: Codec = encoding.codec
@@ -81,6 +89,12 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
             f"--codec {codec} into {path.name}",
             f"{codec} goes into {' or '.join(fitting)}",
             f"-o {path.with_suffix(fitting[0]).name}",
+        )
+    if min(size) < encoder.least:
+        raise UnsupportedStream(
+            f"the video is {size[1]}x{size[0]}",
+            f"{codec} takes {encoder.least}x{encoder.least} and more",
+            "--codec h264",
         )
     target, notes = choose_format(pixel_format, encoder, size)
     return Plan(container, codec, encoder, target, _options(codec, encoder, encoding), notes)
@@ -113,7 +127,7 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
         depths = sorted(d for d in (8, 10, 12, 14, 16) if _name(wider, d) in known)
         if depths:
             kept = next((d for d in depths if d >= depth), depths[-1])
-            if FAMILIES.index(wider) < FAMILIES.index(family) and not is_default_rgb(source):
+            if FAMILIES.index(wider) < FAMILIES.index(family):
                 notes.append(f"{encoder.library} holds no {family}: colours are written as {wider}")
             if kept < depth:
                 notes.append(f"{encoder.library} holds {kept} bits at most: {depth} are rounded to that")
@@ -121,20 +135,15 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
     raise UnsupportedStream(f"{encoder.library} holds nothing like {source}", "another --codec is needed")
 
 
-FAMILIES = ["gray", "yuv420p", "yuv422p", "yuv444p"]
-
-
-def is_default_rgb(source: str) -> bool:
-    """RGB is written as 4:2:0 by every lossy codec: nobody asked for more, and everything plays it."""
-    return av.VideoFormat(source).is_rgb
+FAMILIES = ["yuv420p", "yuv422p", "yuv444p"]
 
 
 def _family(source: str) -> str:
     pixels = av.VideoFormat(source, 64, 64)
-    if pixels.is_rgb or source == "pal8":
-        return "yuv420p"
     if not has_chroma(source):
-        return "gray"
+        return (
+            "yuv420p"  # RGB: nobody asked for more; gray: few players know monochrome, and neutral colour costs nothing
+        )
     across, down = 64 // pixels.chroma_width(64), 64 // pixels.chroma_height(64)
     return {(1, 1): "yuv444p", (2, 1): "yuv422p", (4, 1): "yuv422p", (1, 2): "yuv444p"}.get((across, down), "yuv420p")
 

@@ -119,10 +119,11 @@ class FromRgb:
     Args:
         pixel_format: ffmpeg's name of the format to make.
         colour: the tags to convert by and to write on each picture.
+        native: the tags of decoded pictures given to `recode`; None says that they are the same.
     """
 
-    def __init__(self, pixel_format: str, colour: Colour) -> None:
-        self._format, self._colour = pixel_format, colour
+    def __init__(self, pixel_format: str, colour: Colour, *, native: Colour | None = None) -> None:
+        self._format, self._colour, self._native = pixel_format, colour, native or colour
         self._full = full_range_of(pixel_format, colour)
         self._swscale, self._finish = VideoReformatter(), VideoReformatter()
         self._is_rgb = av.VideoFormat(pixel_format).is_rgb
@@ -139,7 +140,7 @@ class FromRgb:
 
     def recode(self, picture: av.VideoFrame) -> av.VideoFrame:
         """A decoded picture in this pixel format, without passing through RGB. `picture` is left as it is."""
-        return self._from(picture, full=full_range_of(picture.format.name, self._colour))
+        return self._from(picture, full=full_range_of(picture.format.name, self._native))
 
     def _from(self, picture: av.VideoFrame, *, full: bool) -> av.VideoFrame:
         if self._detour is not None and picture.format.is_rgb:

@@ -19,8 +19,7 @@ from av.video.stream import VideoStream
 from ..errors import EmptyVideo, MissingFile, NotAVideo, NoVideoStream, TruncatedInput, TweenError
 from ..frame import Frame, VideoInfo
 from .colour import ToRgb, tags_of
-
-AV_TIME_BASE = 1_000_000
+from .promises import AV_TIME_BASE, Promises
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Picture:
 
     native: av.VideoFrame
     pts: Fraction
-    duration: Fraction | None
+    duration: Fraction
 
 
 class FileSource:
@@ -54,7 +53,9 @@ class FileSource:
         try:
             self._stream = _video_stream(self._container, path)
             self._stream.thread_type = "AUTO"
+            self._promises = Promises.of(self._container, self._stream, path)
             self._decoded, self._broken, self._packets = 0, 0, 0
+            self._last_dts: int | None = None
             self._pictures = self._placed()
             self._first = next(self._pictures, None)
             if self._first is None:
@@ -89,6 +90,10 @@ class FileSource:
         """When the file begins, seconds on its own clock; `start` and `end` count from there."""
         return Fraction(self._container.start_time or 0, AV_TIME_BASE)
 
+    @property
+    def _is_whole(self) -> bool:
+        return self.start is None and self.end is None
+
     def _learn(self, native: av.VideoFrame) -> None:
         stream, context = self._stream, self._stream.codec_context
         self.display_matrix = _display_matrix(native)
@@ -102,9 +107,9 @@ class FileSource:
         kinds = [other.type for other in self._container.streams]
         self.info = VideoInfo(
             size=(native.height, native.width),
-            rate=_rate(stream),
-            length=_length(stream) if self.start is None and self.end is None else None,
-            duration=_duration(self._container, stream),
+            rate=self._promises.rate,
+            length=self._promises.length if self._is_whole else None,
+            duration=self._promises.duration,
             bit_depth=max(part.bits for part in pixels.components),
             pixel_format=pixels.name,
             colour=tags_of(native, context),
@@ -114,17 +119,19 @@ class FileSource:
             audio=kinds.count("audio"),
             subtitles=kinds.count("subtitle"),
             has_alpha=any(part.is_alpha for part in pixels.components),
-            time_base=_grid(stream),
+            time_base=self._promises.grid,
         )
 
     def _natives(self) -> Iterator[av.VideoFrame]:
         """Decoded pictures; broken packets are counted and skipped, a broken end ends it."""
         if self.start is not None and self.start > 0:
-            moment = int((self.start + self.offset) / _grid(self._stream))
+            moment = int((self.start + self.offset) / self._promises.grid)
             self._container.seek(moment, stream=self._stream, backward=True)
         try:
             for packet in self._container.demux(self._stream):
-                self._packets += packet.size > 0
+                if packet.size:
+                    self._packets += 1
+                    self._last_dts = packet.dts if packet.dts is not None else self._last_dts
                 try:
                     natives = self._stream.decode(packet)
                 except EOFError:
@@ -140,41 +147,57 @@ class FileSource:
             self._broken += 1
 
     def _placed(self) -> Generator[Picture]:
-        """Decoded pictures at strictly growing times, within the window."""
-        grid = _grid(self._stream)
-        gap = 1 / _rate(self._stream)
-        last: Fraction | None = None
-        dropped, reached_end = 0, False
+        """The window's pictures. Each lasts until the next, the last one until the stream ends."""
+        waiting: tuple[av.VideoFrame, Fraction] | None = None
+        past = None if self.end is None else self.end + self.offset
+        for native, pts in self._ordered():
+            if waiting is not None:
+                yield Picture(*waiting, (pts if past is None else min(pts, past)) - waiting[1])
+            if past is not None and pts >= past:
+                return
+            waiting = native, pts
+        self._judge(None if waiting is None else waiting[1])
+        if waiting is not None:
+            yield Picture(*waiting, self._rest(*waiting))
+
+    def _ordered(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+        """Decoded pictures from `start` on, at strictly growing times."""
+        gap, last, dropped = 1 / self._promises.rate, None, 0
         for native in self._natives():
-            pts = native.pts * grid if native.pts is not None else (last + gap if last is not None else Fraction(0))
+            if native.pts is not None:
+                pts = native.pts * self._promises.grid
+            else:
+                pts = Fraction(0) if last is None else last + gap
             if last is not None and pts <= last:
                 dropped += 1
                 continue
             last = pts
-            if self.end is not None and pts - self.offset >= self.end:
-                reached_end = True
-                break
             if self.start is None or pts - self.offset >= self.start:
-                yield Picture(native, pts, native.duration * grid if native.duration else None)
+                yield native, pts
         if dropped:
             self.notes.append(f"{dropped} pictures at a time already taken were left out")
-        if last is not None and not reached_end:
-            self._judge(last)
 
-    def _judge(self, last: Fraction) -> None:
-        """Set `damage` where the end came too soon, or pictures were broken."""
-        due = _last_due(self._container, self._stream)
-        name = self.path.name
-        if due is not None and last < due - Fraction(3, 2) / _rate(self._stream):
-            total = self._stream.frames or round(due * _rate(self._stream))
+    def _rest(self, native: av.VideoFrame, pts: Fraction) -> Fraction:
+        """How long the last picture is shown: until the stream's end, if that is known and was reached."""
+        past = self._promises.past
+        if past is not None and past > pts and self.damage is None:
+            return past - pts
+        return native.duration * self._promises.grid if native.duration else 1 / self._promises.rate
+
+    def _judge(self, last: Fraction | None) -> None:
+        """At the end of the file: set `damage` where it came too soon, or pictures were broken."""
+        promises, name = self._promises, self.path.name
+        if promises.are_broken(packets=self._packets, last_dts=self._last_dts, is_whole=self._is_whole):
+            total = promises.listed or round((promises.past or 0) * promises.rate)
+            of_all = f" of about {total}" if total else ""
             self.damage = TruncatedInput(
-                f"{name} broke off after {float(last):.1f} s ({self._decoded} of about {total} frames)",
+                f"{name} broke off after {float(last or 0):.1f} s ({self._decoded}{of_all} frames)",
                 "what could be read was rendered",
                 "get the whole file for the rest",
             )
         elif self._broken:
             self.damage = TruncatedInput(
-                f"{name} is damaged: {self._broken} of about {self._packets} pictures could not be read well",
+                f"{name} is damaged: {self._broken} of {self._packets} pictures could not be read well",
                 "what could be read was rendered",
             )
 
@@ -212,44 +235,6 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if stream.codec_context is None:
         raise NotAVideo(f"{path.name} is coded in a way that no decoder here knows", "another codec is needed")
     return stream
-
-
-def _rate(stream: VideoStream) -> Fraction:
-    return Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
-
-
-def _grid(stream: VideoStream) -> Fraction:
-    return Fraction(stream.time_base or Fraction(1, AV_TIME_BASE))
-
-
-def _length(stream: VideoStream) -> int | None:
-    """The number of pictures, where the container's index lists each of them."""
-    entries = stream.index_entries
-    if not stream.frames or len(entries) != stream.frames:
-        return None
-    return sum(not entry.is_discard for entry in entries)
-
-
-def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Seconds that the video stream lasts: its own word, Matroska's tag, or the file's where it is alone."""
-    if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * Fraction(stream.time_base)
-    tag = stream.metadata.get("DURATION", "")
-    if tag.count(":") == 2:
-        hours, minutes, seconds = (Fraction(part) for part in tag.split(":"))
-        past = hours * 3600 + minutes * 60 + seconds  # when the last picture ends, counted from 0
-        return past - (stream.start_time or 0) * _grid(stream)
-    if container.duration is not None and len(container.streams) == 1:
-        return Fraction(container.duration, AV_TIME_BASE)
-    return None
-
-
-def _last_due(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """When the last picture should stand, seconds, or None where the file does not say."""
-    duration = _duration(container, stream)
-    if duration is None:
-        return None
-    return (stream.start_time or 0) * _grid(stream) + duration - 1 / _rate(stream)
 
 
 def _display_matrix(native: av.VideoFrame) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from av.video.stream import VideoStream
 from ..errors import EmptyVideo, UnsupportedStream
 from ..frame import Colour, Frame
 from .codecs import finest, plan_for
-from .colour import RGB, FromRgb, put_tags
+from .colour import RGB, FromRgb, full_range_of, put_tags
 from .draft import Draft
 from .files import FileSource
 from .stream import Encoding, FrameSource
@@ -48,14 +49,14 @@ class FileSink:
         self.notes = [*self._plan.notes, *self._copies.notes]
         if self._origin is not None and self._origin.interlaced:
             self.notes.append("the video is interlaced; its pictures are taken as whole ones")
-        colour = like.info.colour
-        is_yuv = not av.VideoFormat(self._plan.pixel_format).is_rgb
-        self._colour = SRGB_AS_VIDEO if is_yuv and _speaks_rgb(like.info.pixel_format, colour) else colour
-        self._from_rgb = FromRgb(self._plan.pixel_format, self._colour)
+        self._colour = self._tags()
+        self._from_rgb = FromRgb(self._plan.pixel_format, self._colour, native=like.info.colour)
         self._grid = finest(*_grids(like, encoding))
         self._held: Frame | None = None
         self._shift = Fraction(0)
         self._durations: dict[int, int] = {}
+        self._newest: av.Packet | None = None
+        self._first, self._past = (0, 0), 0
         self._container: OutputContainer | None = None
 
     def write(self, frame: Frame) -> None:
@@ -84,6 +85,19 @@ class FileSink:
             raise self._draft.failure(broken) from broken
         finally:
             self._abandon()
+
+    def _tags(self) -> Colour:
+        """The source's own colour tags, unless the output cannot mean what they say."""
+        colour, pixel_format = self._like.info.colour, self._like.info.pixel_format
+        is_yuv = not av.VideoFormat(self._plan.pixel_format).is_rgb
+        if is_yuv and (colour.matrix == RGB or av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8"):
+            return SRGB_AS_VIDEO
+        if not self._plan.encoder.full_range and full_range_of(pixel_format, colour):
+            self.notes.append(f"{self._plan.codec} knows limited range only: the full range is written as that")
+            return replace(colour, full_range=False)
+        if colour.full_range is None and self._plan.codec != "ffv1" and full_range_of(pixel_format, colour):
+            return replace(colour, full_range=True)  # untagged gray is full; what it becomes here has to say so
+        return colour
 
     def _begin(self, frame: Frame) -> None:
         height, width = frame.size
@@ -161,15 +175,34 @@ class FileSink:
         native = frame.native
         if native is None or (native.height, native.width) != frame.size or self._colour is SRGB_AS_VIDEO:
             return self._from_rgb(frame.data)
-        return native if native.format.name == self._plan.pixel_format else self._from_rgb.recode(native)
+        is_same = native.format.name == self._plan.pixel_format and self._colour == self._like.info.colour
+        return native if is_same else self._from_rgb.recode(native)
 
     def _mux(self, packets: list[av.Packet]) -> None:
+        """Mux all packets but the newest, which waits: it may be the last, and then lasts longer."""
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
+            self._past = max(self._past, (packet.pts or 0) + (packet.duration or 0))
+            if self._newest is not None:
+                self._send(self._newest)
+            else:
+                self._first = packet.pts or 0, packet.dts or 0
+            self._newest = packet
+
+    def _send_last(self) -> None:
+        """mp4 counts a stream's length in decoding order: what is last there fills it up to the last picture's end."""
+        packet = self._newest
+        assert packet is not None
+        if self._plan.container in ("mp4", "mov"):
+            pts, dts = self._first
+            packet.duration = max((self._past - pts) - ((packet.dts or 0) - dts), 1)
+        self._send(packet)
+
+    def _send(self, packet: av.Packet) -> None:
         with self._told():
-            for packet in packets:
-                packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
-                self._copies.mux_until((packet.dts or 0) * self._grid)
-                assert self._container is not None
-                self._container.mux(packet)
+            self._copies.mux_until((packet.dts or 0) * self._grid)
+            assert self._container is not None
+            self._container.mux(packet)
 
     def _finish(self) -> None:
         if self._held is None:
@@ -177,6 +210,7 @@ class FileSink:
         rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
         self._encode(self._held, self._held.duration or 1 / rate)
         self._mux(self._stream.encode(None))
+        self._send_last()
         assert self._container is not None
         with self._told():
             self._copies.mux_until(None)
@@ -209,7 +243,3 @@ def _grids(like: FrameSource, encoding: Encoding) -> list[Fraction]:
         return [encoding.time_base]
     ticks = [] if encoding.rate is None else [1 / encoding.rate]
     return [like.info.time_base * encoding.stretch, like.info.time_base, *ticks]
-
-
-def _speaks_rgb(pixel_format: str, colour: Colour) -> bool:
-    return colour.matrix == RGB or av.VideoFormat(pixel_format).is_rgb or pixel_format == "pal8"

@@ -17,7 +17,8 @@ from av.stream import Discard, Disposition, Stream
 
 from ..errors import UnsupportedStream
 from . import subtitles
-from .files import AV_TIME_BASE, FileSource
+from .files import FileSource
+from .promises import AV_TIME_BASE
 
 OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # facts about the old file, not the film
 OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER")
