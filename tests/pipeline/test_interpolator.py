@@ -206,8 +206,8 @@ def test_a_midpoint_model_says_what_it_cannot():
 
 @pytest.mark.parametrize(
     ("timeline", "rate", "passes"),
-    [(Times(2), 30, 1), (Times(8), 30, 3), (Times(3), 30, None), (Times(1), 30, 0), (Rate(60), 30, 1), (Rate(60), 15, 2),
-     (Rate(60), 24, None), (Rate(60), Fraction(60000, 1001), None), (Slow(4, rate=30), 30, 2), (Slow(4), 30, None)],
+    [(Times(2), 30, 1), (Times(8), 30, 3), (Times(3), 30, None), (Times(1), 30, 0), (Rate(60), 30, 1),
+     (Rate(60), 15, 2), (Rate(60), 24, None), (Rate(60), Fraction(60000, 1001), None), (Slow(4, rate=30), 30, 2), (Slow(4), 30, None)],
 )  # fmt: skip
 def test_how_often_the_gaps_are_halved(timeline, rate, passes):
     assert doublings(timeline, 1 / Fraction(rate)) == passes
