@@ -1,62 +1,233 @@
-"""Frames in between by dense optical flow (DIS: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", 2016)."""
+"""Frames in between by dense optical flow, without a network.
+
+    half-size luma of both frames ── DIS ──> motion ahead (first -> last) and back (last -> first)    once a gap
+    each motion, carried along itself to t, is one guess of what passes through every pixel at t      once an instant
+    a third guess: nothing moves
+    every guess looks both frames up; guesses under which the frames agree weigh more; the mean is shown
+
+Flow: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV has it. Figures, and what
+was tried and left out, are in docs/models/classic.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops.warp import backward_warp
+from ..errors import MissingPackage
 from .model import Model, Prediction, Spec, Tensors
 
-SMALLEST = 16  # OpenCV's DIS needs a few patches of 8 pixels on each side
+Array = np.ndarray[Any, Any]
+Result = TypeVar("Result")
+
+PATCH_STRIDE = 4  # pixels of the half-size luma, for patches of 8
+SMALLEST_SIDE = 16  # pixels of the luma below which DIS has no room for its patches
+AGREEMENT = 0.02  # a difference in luma that lowers a guess's weight to 1/e
+STILLNESS = 0.3  # how much "nothing moves" weighs against a guess of motion that fits as well
+DOUBT = 1e-6  # what a guess weighs that does not fit at all, so that three such are averaged
+SCALE = 1e4  # cv2.blendLinear adds 1e-5 to the sum of the weights: this makes it a billionth
+RED_GREEN_BLUE = (0.299, 0.587, 0.114)  # BT.601 luma, whatever the video's: it only has to show edges
 
 
 class Dis(Model):
-    """Flow both ways, once a gap; warped to any t and blended by how well the two flows agree."""
+    """DIS flow both ways; three guesses at t, blended by how well the two frames agree under them.
+
+    It runs on the CPU, on OpenCV's threads, whatever device the frames are on. For a given number of those
+    (`cv2.getNumThreads`), equal frames in give equal frames out.
+    """
 
     spec = Spec(context=(0, 1))
 
     def embed(self, frame: Tensor) -> Tensors:
-        """`[B, 3, H, W]` in [0, 1] -> the frame and its luma, uint8 `[B, 1, H, W]` on the CPU."""
-        weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float32).view(1, 3, 1, 1)
-        luma = (frame.detach().float().cpu() * weights).sum(1, keepdim=True)
-        return frame, luma.clamp(0, 1).mul(255).round().to(torch.uint8)
+        """`[B, 3, H, W]` in [0, 1] -> the frame, its pixels side by side in memory, and its luma in 0..255, float32
+        `[B, H/2, W/2]` (rounded up; `[B, H, W]` where half of it would be too small), on the CPU."""
+        cv2 = opencv()
+
+        frame = frame.detach()
+        pixels = frame.to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+        lumas = [
+            cv2.transform(halved(picture), 255 * np.array([RED_GREEN_BLUE], np.float32)) for picture in pictures(pixels)
+        ]
+        return frame, pixels, torch.from_numpy(np.stack(lumas))
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """Two embeddings -> frames, and flows `[B, 2, H, W]` in pixels from each frame to the other."""
-        (first, luma_first), (last, luma_last) = context
-        ahead, back = both_flows(luma_first, luma_last)
-        return first, last, ahead.to(first.device), back.to(first.device)
+        """Two embeddings -> what is in them, and motion `[B, 2, h, w, 2]` on the luma's grid and in its pixels (x, y):
+        first -> last, then last -> first."""
+        (first, first_pixels, first_luma), (_, last_pixels, last_luma) = context
+        motion = [both_ways(a, b) for a, b in zip(first_luma.numpy(), last_luma.numpy(), strict=True)]
+        return first, first_pixels, first_luma, last_pixels, last_luma, torch.from_numpy(np.stack(motion))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """The scene at `t` `[B]` in [0, 1]."""
-        first, last, ahead, back = scene
-        when = t.to(first.device).float().view(-1, 1, 1, 1)
-        to_first = -(1 - when) * when * ahead + when * when * back
-        to_last = (1 - when) * (1 - when) * ahead - when * (1 - when) * back
-        mask = (1 - when).expand_as(first[:, :1])
-        seen_first, seen_last = backward_warp(first, to_first), backward_warp(last, to_last)
-        frame = (seen_last + mask * (seen_first - seen_last)).clamp(0, 1)
-        return Prediction(frame, {"flow": torch.cat((to_first, to_last), 1), "mask": mask})
+        """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` is the mean over the guesses, `mask` is 1 - t."""
+        first, first_pixels, first_luma, last_pixels, last_luma, motion = scene
+        seen = [
+            in_between(View(a, la), View(b, lb), flows, when)
+            for a, la, b, lb, flows, when in zip(
+                pictures(first_pixels),
+                first_luma.numpy(),
+                pictures(last_pixels),
+                last_luma.numpy(),
+                motion.numpy(),
+                t.tolist(),
+                strict=True,
+            )
+        ]
+        frame = torch.from_numpy(stacked([picture for picture, _ in seen])).permute(0, 3, 1, 2)
+        flow = torch.from_numpy(stacked([moved for _, moved in seen]))
+        mask = (1 - t.to(first).view(-1, 1, 1, 1)).expand_as(first[:, :1])
+        return Prediction(frame.to(first), {"flow": flow.to(first.device), "mask": mask})
 
 
-def both_flows(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """Luma uint8 `[B, 1, H, W]` of two frames -> the flow from each to the other, float32 `[B, 2, H, W]` pixels."""
-    pairs = list(zip(first[:, 0].numpy(), last[:, 0].numpy(), strict=True))
-    ahead = np.stack([flow_between(a, b) for a, b in pairs])
-    back = np.stack([flow_between(b, a) for a, b in pairs])
-    return torch.from_numpy(ahead), torch.from_numpy(back)
+def opencv() -> Any:
+    """OpenCV, imported when it is first needed. (Any: its type stubs know nothing of DIS.)"""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingPackage(
+            "OpenCV is not installed", "the model `dis` needs it", "pip install opencv-python-headless"
+        ) from error
+    return cv2
 
 
-def flow_between(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Luma uint8 `[H, W]` twice -> where each pixel of `a` goes in `b`, float32 `[2, H, W]` pixels (x, y)."""
-    if min(a.shape) < SMALLEST:
-        return np.zeros((2, *a.shape), np.float32)
-    import cv2
+class View(NamedTuple):
+    """One frame: its picture `[H, W, 3]` in [0, 1] and its luma `[h, w]` in 0..255, float32."""
 
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.ascontiguousarray(search.calc(a, b, None).transpose(2, 0, 1))
+    picture: Array
+    luma: Array
+
+
+class Guess(NamedTuple):
+    """One idea of what is at t: the mean of both frames under a motion `[h, w, 2]` (first -> last, in pixels of the
+    luma), as `[H, W, 3]`; and its weight `[h, w]`."""
+
+    picture: Array
+    motion: Array
+    weight: Array
+
+
+def pictures(frames: Tensor) -> list[Array]:
+    """`[B, 3, H, W]`, channels last in memory -> B views of it `[H, W, 3]`."""
+    return list(frames.permute(0, 2, 3, 1).numpy())
+
+
+def stacked(arrays: list[Array]) -> Array:
+    """B arrays -> one with a first axis of B; a batch of one is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def halved(picture: Array) -> Array:
+    """`[H, W, 3]` -> half of it, each pixel the mean of four; or itself, where DIS would find half too small."""
+    cv2 = opencv()
+
+    height, width = (side + side % 2 for side in picture.shape[:2])
+    if min(height, width) < 2 * SMALLEST_SIDE:
+        return picture
+    return cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+
+
+def both_ways(first: Array, last: Array) -> Array:
+    """Luma `[h, w]` in 0..255 of two frames -> motion first -> last and last -> first, `[2, h, w, 2]` pixels."""
+    first, last = np.rint(first).astype(np.uint8), np.rint(last).astype(np.uint8)
+    return np.stack(at_once(lambda: dense_search(first, last), lambda: dense_search(last, first)))
+
+
+def dense_search(a: Array, b: Array) -> Array:
+    """Luma uint8 `[h, w]` twice -> where each pixel of `a` is in `b`, relative, `[h, w, 2]` (x, y). Zero where they
+    are too small for a search."""
+    cv2 = opencv()
+
+    if min(a.shape) < SMALLEST_SIDE:
+        return np.zeros((*a.shape, 2), np.float32)
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # no variational refinement
+    search.setFinestScale(0)
+    search.setPatchStride(PATCH_STRIDE)
+    return search.calc(a, b, None)
+
+
+def in_between(first: View, last: View, motion: Array, t: float) -> tuple[Array, Array]:
+    """The picture at `t` `[H, W, 3]`, and the mean flow of the guesses from there to both frames `[4, H, W]`."""
+    cv2 = opencv()
+
+    ahead, back = at_once(
+        lambda: guess(first, last, carried(motion[0], t), t),
+        lambda: guess(first, last, -carried(motion[1], 1 - t), t),
+    )
+    still = STILLNESS * agreement(first.luma, last.luma) + DOUBT
+    total = ahead.weight + back.weight + still
+    size = first.picture.shape[1::-1]
+    shares = [SCALE * cv2.resize(weight / total, size) for weight in (ahead.weight, back.weight, still)]
+    moving = cv2.blendLinear(ahead.picture, back.picture, shares[0], shares[1])
+    resting = cv2.addWeighted(first.picture, 1 - t, last.picture, t, 0)
+    picture = cv2.blendLinear(moving, resting, shares[0] + shares[1], shares[2])
+    mean = ahead.motion * (ahead.weight / total)[..., None] + back.motion * (back.weight / total)[..., None]
+    planes = cv2.split(scaled(mean, size))
+    return picture, np.stack([cv2.resize(share * plane, size) for share in (-t, 1 - t) for plane in planes])
+
+
+def carried(motion: Array, t: float) -> Array:
+    """A motion seen from where it starts -> seen from where it has come to at `t`: m(x) = motion(x - t m(x)), by two
+    rounds of looking it up."""
+    arrived = looked_up(motion, motion, -t)
+    return looked_up(motion, arrived, -t)
+
+
+def guess(first: View, last: View, motion: Array, t: float) -> Guess:
+    """Both frames brought to `t` under one motion, and how far they agree."""
+    cv2 = opencv()
+
+    agree = agreement(looked_up(first.luma, motion, -t), looked_up(last.luma, motion, 1 - t))
+    full = enlarged(motion, first.picture.shape[1::-1])
+    seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
+    return Guess(cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0), motion, agree + DOUBT)
+
+
+def agreement(a: Array, b: Array) -> Array:
+    """Luma in 0..255 twice -> 1 where they are equal around a pixel, falling to 0, `[h, w]`."""
+    cv2 = opencv()
+
+    return cv2.exp(cv2.blur(cv2.absdiff(a, b), (5, 5)) * (-1 / (255 * AGREEMENT)))
+
+
+def looked_up(image: Array, motion: Array, share: float) -> Array:
+    """`image` at each pixel's place plus `share` of its motion, bilinear; beyond the border the edge repeats."""
+    cv2 = opencv()
+
+    height, width = motion.shape[:2]
+    places = cv2.scaleAdd(motion, share, grid(height, width))
+    return cv2.remap(image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=4)
+def grid(height: int, width: int) -> Array:
+    """`[H, W, 2]`: each pixel's own place (x, y); for reading only."""
+    places = np.empty((height, width, 2), np.float32)
+    places[..., 0] = np.arange(width, dtype=np.float32)
+    places[..., 1] = np.arange(height, dtype=np.float32)[:, None]
+    places.flags.writeable = False
+    return places
+
+
+def enlarged(motion: Array, size: tuple[int, int]) -> Array:
+    """`[h, w, 2]` -> `[H, W, 2]` for `size` = (W, H), in pixels of the new grid."""
+    cv2 = opencv()
+
+    return cv2.resize(scaled(motion, size), size)
+
+
+def scaled(motion: Array, size: tuple[int, int]) -> Array:
+    """Motion in pixels of its own grid -> in pixels of a grid of `size` = (W, H), where it is."""
+    return motion * np.array([size[0] / motion.shape[1], size[1] / motion.shape[0]], np.float32)
+
+
+def at_once(one: Callable[[], Result], other: Callable[[], Result]) -> tuple[Result, Result]:
+    """Two tasks side by side; OpenCV lets go of Python's lock while it works."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(one)
+        second = other()
+        return running.result(), second
