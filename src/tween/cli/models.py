@@ -17,8 +17,7 @@ from ..models.entry import Entry
 from ..models.model import Spec
 from .show import print_json
 
-
-WIDTH = 130  # of the table: a narrower terminal wraps whole lines rather than words
+WIDTH = 160  # of the table: a narrower terminal wraps whole lines rather than words
 
 
 @dataclass(frozen=True)
