@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, BadWeights, NoWeights, UnknownModel, near
-from . import shelf, weights
+from . import classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, weights
 from .entry import Entry, StateDict, Weights
-from .model import Model
+from .model import Model, Spec
 
 log = logging.getLogger("tween")
 
@@ -27,13 +27,7 @@ UNKNOWN_LICENCE = "not known: ask whoever made the file"
 
 def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    names = ("classic", "ifrnet", "ifrvp", "rife", "emavfi", "lightvfi", "deformvfi", "lift")
-    rows = {n: import_module(f".{n}", __package__).ROWS for n in names if find_spec(f".{n}", __package__)}
-    rows["ifrnet"] += rows.pop("ifrvp")
-    return list(rows.values())
+    return [classic.ROWS, ifrnet.ROWS + ifrvp.ROWS, rife.ROWS, emavfi.ROWS, lightvfi.ROWS, deformvfi.ROWS, lift.ROWS]
 
 
 class Found(NamedTuple):
@@ -240,7 +234,7 @@ def identify(state: StateDict, *, what: str = "this file") -> Entry:
     for family in families():
         if fitting := [row for row in family if row.trained and not misfits(row, state)]:
             named = [row for row in fitting if row.name in Path(what).name.lower()]
-            between = [row for row in fitting if not signature(row.name).predicts]
+            between = [row for row in fitting if not signature(row.name).spec.predicts]
             return max(named, key=lambda row: len(row.name)) if named else (between or fitting)[0]
     raise BadWeights(
         f"{what} ({len(state)} tensors) fits no network of the zoo{near_misses(state)}",
@@ -249,10 +243,10 @@ def identify(state: StateDict, *, what: str = "this file") -> Entry:
 
 
 class Signature(NamedTuple):
-    """What a network's weights look like."""
+    """What is known of a network without its weights."""
 
     shapes: dict[str, tuple[int, ...]]
-    predicts: bool
+    spec: Spec
 
 
 @cache
@@ -260,7 +254,7 @@ def signature(name: str) -> Signature:
     """Keys and shapes of a network, built without memory."""
     with torch.device("meta"):
         model = entry(name).build(1.0)
-    return Signature(weights.shapes_of(model.state_dict()), model.spec.predicts)
+    return Signature(weights.shapes_of(model.state_dict()), model.spec)
 
 
 def misfits(row: Entry, state: StateDict) -> list[str]:
