@@ -132,11 +132,12 @@ class Graph:
         """Inputs and outputs of the verb; the outputs are new, and the caller's."""
         import openvino as ov
 
+        given = [tensor.detach().contiguous() for tensor in tensors]  # OpenVINO borrows memory: hold it
         outputs = tuple(torch.empty(shape, dtype=dtype) for shape, dtype in self._outputs)
         with self._turn:
-            for place, tensor in zip(self._inputs, tensors, strict=True):
+            for place, tensor in zip(self._inputs, given, strict=True):
                 if place is not None:
-                    self._request.set_input_tensor(place, ov.Tensor(tensor.detach().contiguous().numpy(), True))
+                    self._request.set_input_tensor(place, ov.Tensor(tensor.numpy(), True))
             for place, tensor in enumerate(outputs):
                 self._request.set_output_tensor(place, ov.Tensor(tensor.numpy(), True))
             self._request.infer()
