@@ -182,12 +182,22 @@ class FileSink:
         """Mux all packets but the newest, which waits: it may be the last, and then lasts longer."""
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
+            packet.dts = self._decoding_time(packet)
             self._past = max(self._past, (packet.pts or 0) + (packet.duration or 0))
             if self._newest is not None:
                 self._send(self._newest)
             else:
                 self._first = packet.pts or 0, packet.dts or 0
             self._newest = packet
+
+    def _decoding_time(self, packet: av.Packet) -> int:
+        """The packet's dts, growing and never after its pts. x265 leaves it to chance in videos of a frame or two."""
+        pts = packet.pts or 0
+        last = None if self._newest is None else self._newest.dts
+        least = pts if last is None else last + 1
+        if packet.dts is None or packet.dts > pts or pts - packet.dts >= 2**31:
+            return min(least, pts)
+        return packet.dts if last is None else max(packet.dts, least)
 
     def _send_last(self) -> None:
         """mp4 counts a stream's length in decoding order: what is last there fills it up to the last picture's end."""
