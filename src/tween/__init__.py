@@ -65,8 +65,7 @@ def interpolate(
         return None if value is None else str(value)
 
     where = None if output is None else Path(output)
-    wanted = {"rate": text(rate), "times": times, "slow": text(slow)}
-    report = render(RenderConfig(Path(input), where, **wanted, **options))
+    report = render(RenderConfig(Path(input), where, rate=text(rate), times=times, slow=text(slow), **options))
     if report.damage is not None:
         raise report.damage
     return report

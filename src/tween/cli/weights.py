@@ -30,9 +30,8 @@ class Import:
 
 def run(argv: Sequence[str]) -> int:
     """Parse, import, report. Returns the exit code."""
-    commands = {"import": Import}
     args = tyro.extras.subcommand_cli_from_dict(
-        commands, args=list(argv), prog="tween weights", config=(tyro.conf.FlagCreatePairsOff,)
+        {"import": Import}, args=list(argv), prog="tween weights", config=(tyro.conf.FlagCreatePairsOff,)
     )
     found = zoo.adopt(args.file, name=args.name)
     name = f"{found.entry.name}@{found.weights.tag}"

@@ -24,10 +24,11 @@ REACH = (6, 12)  # how far a block may have moved: 1/6 of the height, 3/16 of th
 SAMPLES = 4  # frame pixels read for each of the grid's, along each axis
 LUMA = (0.2126, 0.7152, 0.0722)  # BT.709; of gamma-coded RGB, so luma, not luminance
 
-CUT = 0.72  # stranger than this is a cut whatever came before
-JUMP = 0.25  # below this nothing is a cut; between, only what stands out from the gaps before it
-JUMP_RATIO = 4.0  # "stands out": so many times the strangest of the last RECENT gaps
+CUT = 0.75  # stranger than this is a cut whatever came before
+JUMP = 0.3  # below this nothing is a cut; between, only what stands out from the gaps before it
+JUMP_RATIO = 3.0  # "stands out": so many times the strangest of the last RECENT gaps
 RECENT = 8
+TONE = 0.5  # of the threshold: less is left once the tones are matched, and only the tone has changed
 SLACK_LEVELS = 1.0  # added to the texture, so that the noise of a flat picture is not strange
 FLAT_LEVELS = 0.5  # less texture than this: a picture of one colour
 FLAT_STEP_LEVELS = 20.0  # to or from one colour a smaller residual is a fade
@@ -68,18 +69,16 @@ class CutDetector:
 
     def between(self, before: Frame, after: Frame) -> bool:
         """Whether a cut lies between two neighbours; of any size, uint8 or uint16."""
-        if self._last is not None and self._last[0] is before:
-            small_before = self._last[1]
-        else:
-            small_before = luma(before)
-        small_after = luma(after)
+        if self._last is None or self._last[0] is not before:
+            self._last = (before, luma(before))
+        small_before, small_after = self._last[1], luma(after)
         self._last = (after, small_after)
         return self.gap(small_before, small_after)
 
     def gap(self, before: Tensor, after: Tensor) -> bool:
         """`between` for two small lumas, [36, 64] in 0..255."""
-        strange = strangeness(before, after)
-        cut = strange > self._threshold() and not explained_by_tone(before, after)
+        strange, threshold = strangeness(before, after), self._threshold()
+        cut = strange > threshold and not explained_by_tone(before, after, TONE * threshold)
         if cut:
             self._recent.clear()
         else:
@@ -114,16 +113,17 @@ def strangeness(a: Tensor, b: Tensor) -> float:
     return over_texture(residual(b, a), residual(a, b))
 
 
-def explained_by_tone(a: Tensor, b: Tensor) -> bool:
+def explained_by_tone(a: Tensor, b: Tensor, share: float) -> bool:
     """Whether b is a with other brightness or contrast (a fade, a flash, an exposure), or the reverse.
 
-    The richer picture is given the poorer one's histogram; if motion then explains it, only the tone has changed.
+    The richer picture is given the poorer one's histogram; if motion then explains
+    all but a `share` of its texture, only the tone has changed.
     """
     texture_a, texture_b = texture(a), texture(b)
     poor, rich, levels = (a, b, texture_a) if texture_a < texture_b else (b, a, texture_b)
     if levels < FLAT_LEVELS:
         return residual(rich, poor) < FLAT_STEP_LEVELS
-    return residual(with_tones_of(poor, rich), poor) < CUT * levels
+    return residual(with_tones_of(poor, rich), poor) < share * levels
 
 
 def with_tones_of(tones: Tensor, picture: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +139,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     report = Report(str(output_of(config)), config.model)
     score = Score()
     with _opened(config) as source:
-        encoding = _encoding(config, Times(1), source.info)
+        encoding = replace(_encoding(config, Times(1), source.info), others=whole)
         with open_sink(report.output, like=source, encoding=encoding) as sink:
             backend = _prepared(config, source.info, report)
             predictor = Predictor(backend, None if config.cuts == "off" else CutDetector())

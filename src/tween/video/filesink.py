@@ -64,10 +64,15 @@ class FileSink:
 
         Raises:
             DiskFull, CannotWrite, UnsupportedStream: as they say.
+            ValueError: a pts that does not grow, or another size: a fault of the caller.
         """
         if self._held is None:
             self._begin(frame)
         else:
+            if frame.pts <= self._held.pts:
+                raise ValueError(f"pts must grow: {frame.pts} after {self._held.pts}")
+            if frame.size != self._held.size:
+                raise ValueError(f"frame of {frame.size[1]}x{frame.size[0]} in a video of {self._held.size[::-1]}")
             self._encode(self._held, frame.pts - self._held.pts)
         self._held = frame
 

@@ -73,6 +73,7 @@ class Encoding:
             the source's pts and `rate`'s ticks.
         stretch: output seconds for one source second; sound is copied only at 1.
         overwrite: replace a file that is there.
+        others: copy sound, subtitles and whatever else the source holds beside the picture.
     """
 
     codec: Codec = "auto"
@@ -82,6 +83,7 @@ class Encoding:
     time_base: Fraction | None = None
     stretch: Fraction = Fraction(1)
     overwrite: bool = False
+    others: bool = True
 
 
 def open_source(
