@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("laws", deadline=None, max_examples=50)  # a busy machine is slow, not wrong
+settings.load_profile("laws")
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

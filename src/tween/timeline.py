@@ -113,7 +113,7 @@ class Rate:
         return 1 / self.rate
 
     def grid(self, time_base: Fraction) -> Fraction:
-        return common_step(time_base, 1 / self.rate)
+        return common_step(common_step(time_base, self.origin or Fraction(0)), 1 / self.rate)
 
     def _ticks(self, a: Fraction, b: Fraction) -> list[Fraction]:
         if self.origin is None:
@@ -161,6 +161,7 @@ class Slow:
         return self._inner().tick()
 
     def grid(self, time_base: Fraction) -> Fraction:
+        time_base = common_step(time_base, self.origin or Fraction(0))
         return common_step(time_base, self._inner().grid(time_base * self.factor))
 
     def _inner(self) -> Times | Rate:
@@ -188,21 +189,24 @@ def positive(value: object, option: str) -> Fraction:
     """
     number = exact(value)
     if number is None or not 0 < number < 1_000_000:
-        raise BadOption(f"{option} {value}", "a number above 0 is needed, such as 60, 23.976 or 24000/1001")
+        examples = "4, 2.5 or 5/2" if option == "--slow" else "60, 23.976 or 24000/1001"
+        raise BadOption(f"{option} {value}", f"a number above 0 is needed, such as {examples}")
     return number
 
 
-def whole(value: object, option: str, least: int) -> int:
-    """A whole number of at least `least`, or BadOption."""
+def whole(value: object, option: str, least: int, most: int = 10_000) -> int:
+    """A whole number from `least` to `most`, or BadOption."""
     number = exact(value)
-    if number is None or number.denominator != 1 or number < least:
-        raise BadOption(f"{option} {value}", f"a whole number of at least {least} is needed", f"{option} 2")
+    if number is None or number.denominator != 1 or not least <= number <= most:
+        raise BadOption(f"{option} {value}", f"a whole number from {least} to {most} is needed", f"{option} 2")
     return int(number)
 
 
 def exact(value: object) -> Fraction | None:
     """`value` as the Fraction that its decimal text names (0.1 is 1/10), or None if it is no finite number."""
     text = str(value).strip()
+    if len(text) > 100:  # python refuses to read thousands of digits, and nobody means them
+        return None
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?([/:]\d+)?", text, re.IGNORECASE):
         return None
     top, _, bottom = text.replace(":", "/").partition("/")
@@ -221,4 +225,4 @@ NTSC = {Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)}
 
 def broadcast_rate(rate: Fraction) -> Fraction:
     """The NTSC rate that a rounded text such as 23.976 or 59.94 means, or `rate` itself."""
-    return next((exact_rate for exact_rate in NTSC if abs(exact_rate - rate) <= Fraction(1, 500)), rate)
+    return next((exact_rate for exact_rate in NTSC if abs(exact_rate - rate) <= Fraction(1, 200)), rate)
