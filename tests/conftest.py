@@ -1,6 +1,10 @@
 """What every test may use."""
 
+import os
 from pathlib import Path
+
+# Small tensors: a second thread costs more than it gives, and tests run beside each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
