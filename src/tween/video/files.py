@@ -21,6 +21,8 @@ from ..frame import Frame, VideoInfo
 from .colour import ToRgb, tags_of
 from .promises import AV_TIME_BASE, Promises
 
+TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}  # ffmpeg plays plain texts as pictures of a terminal
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -216,7 +218,7 @@ def _open(path: Path) -> InputContainer:
     if path.stat().st_size == 0:
         raise EmptyVideo(f"{path.name} is empty (0 bytes)", "a video file is needed")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), metadata_errors="replace")
     except PermissionError as error:
         raise NotAVideo(f"{path} may not be read ({error.strerror})", "a file that you may read is needed") from error
     except FFmpegError as error:
@@ -224,6 +226,10 @@ def _open(path: Path) -> InputContainer:
             f"{path.name} is no video that can be read ({error.strerror})",
             "a whole file of a known kind is needed, such as mp4, mov, mkv, webm, avi or ts",
         ) from error
+    if container.format.name in TEXT_ART:
+        container.close()
+        raise NotAVideo(f"{path.name} is a text", "a video file or a folder of pictures is needed")
+    return container
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
