@@ -56,6 +56,26 @@ def test_no_flow_changes_nothing_that_8_bits_could_hold():
     assert torch.equal((still * 255).round().long(), levels)
 
 
+def test_mirrored_in_is_mirrored_out():
+    torch.manual_seed(0)
+    image, flow = torch.rand(1, 3, 12, 31), torch.randn(1, 2, 12, 31) * 3
+    mirrored = backward_warp(image.flip(-1), flow.flip(-1) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1))
+    assert torch.allclose(mirrored.flip(-1), backward_warp(image, flow), atol=2e-6)
+
+
+class Warp(torch.nn.Module):
+    def forward(self, image, flow):
+        return backward_warp(image, flow)
+
+
+def test_an_exported_warp_takes_every_size():
+    image, flow = torch.rand(1, 2, 16, 24), torch.randn(1, 2, 16, 24)
+    sides = {2: torch.export.Dim("height", min=2, max=512), 3: torch.export.Dim("width", min=2, max=512)}
+    exported = torch.export.export(Warp(), (image, flow), dynamic_shapes=(sides, sides)).module()
+    other = torch.rand(1, 2, 30, 18), torch.randn(1, 2, 30, 18)
+    assert torch.allclose(exported(*other), backward_warp(*other), atol=1e-6)
+
+
 def test_half_a_pixel_is_the_mean_of_two():
     image = torch.rand(1, 1, 8, 9)
     moved = backward_warp(image, constant_flow(0.5, 0, (8, 9)))

@@ -30,10 +30,14 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
 
 
 def _axis(shift: Tensor, dim: int) -> Tensor:
-    """Pixels `[B, H, W]` along one axis -> places on it, -1 the first pixel's centre and 1 the last's."""
+    """Pixels `[B, H, W]` along one axis -> places on it, -1 the first pixel's centre and 1 the last's.
+
+    Counted from the middle, so that a mirrored flow gives mirrored places, to the bit. `arange`, since an exported `linspace`
+    keeps the size it was traced at.
+    """
     size = shift.shape[dim]
-    places = torch.linspace(-1.0, 1.0, size, device=shift.device)
-    return (places if dim == -1 else places[:, None]) + shift * (2.0 / max(size - 1, 1))
+    pixels = torch.arange(size, dtype=shift.dtype, device=shift.device) - (size - 1) / 2
+    return ((pixels if dim == -1 else pixels[:, None]) + shift) * (2.0 / max(size - 1, 1))
 
 
 def _sample(image: Tensor, grid: Tensor, padding: str, mode: str) -> Tensor:
