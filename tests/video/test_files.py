@@ -260,6 +260,14 @@ def test_text_is_rewritten_for_mp4_and_back(tmp_path):
         assert [(round(float(pts), 3), data) for pts, data in stream] == [(0.0, b"Hello"), (0.2, b"there,\nyou")]
 
 
+def test_names_that_mp4_has_no_place_for_are_told(tmp_path):
+    source = Clip(frames=2, metadata={"title": "A film", "director": "B"}).make(tmp_path / "in.mkv")
+    _, notes = through(source, tmp_path / "out.mp4")
+    assert notes == ["the file's words on DIRECTOR are left out: a .mp4 file has no place"]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["title"] == "A film"
+
+
 def test_slowed_video_loses_its_sound_and_says_so(tmp_path):
     clip = Clip(frames=24, sound=("aac",), subtitles=("mov_text",), chapters=(("One", 0, 1),))
     with open_source(clip.make(tmp_path / "in.mp4")) as source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from av.error import FFmpegError
 
 from ..errors import CannotWrite, Conflict, DiskFull, OutputExists, TweenError
 
+FRAME = re.compile(r"frame_\d{6,}\.png")  # what a folder of ours holds
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -66,6 +68,8 @@ class Draft:
 
     def _probe(self) -> None:
         """Find out now, not after an hour, whether something can be written there."""
+        if self.part.is_dir() and not all(FRAME.fullmatch(file.name) for file in self.part.iterdir()):
+            raise CannotWrite(f"{self.part} is in the way, and no draft of ours", "its place is needed", "move it away")
         self.discard()
         try:
             self.part.touch()

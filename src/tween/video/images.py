@@ -20,13 +20,12 @@ from torch import Tensor
 from ..errors import Conflict, EmptyVideo, NotAVideo, TruncatedInput, TweenError
 from ..frame import Colour, Frame, VideoInfo
 from .colour import FromRgb, ToRgb
-from .draft import Draft
+from .draft import FRAME, Draft
 from .stream import Encoding, FrameSource
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 BITS_PER_SAMPLE = 258  # TIFF's tag
 SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
-OURS = re.compile(r"frame_\d{6,}\.png")
 
 
 class FolderSource:
@@ -121,7 +120,7 @@ class FolderSink:
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         _refuse_dials(encoding)
         is_there = path.is_dir() and any(path.iterdir())
-        if is_there and encoding.overwrite and not all(OURS.fullmatch(f.name) for f in path.iterdir()):
+        if is_there and encoding.overwrite and not all(FRAME.fullmatch(f.name) for f in path.iterdir()):
             raise Conflict(f"{path} holds other things than frames", "a folder of its own is needed", "-o another name")
         source = getattr(like, "path", None)
         self._draft = Draft(path, overwrite=encoding.overwrite or (path.is_dir() and not is_there), source=source)

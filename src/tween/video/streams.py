@@ -24,6 +24,17 @@ OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  
 OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER")
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}
 
+# Names that mp4 and mov have a place for (found by writing and reading back); Matroska takes any.
+QUICKTIME = {
+    "album", "artist", "comment", "copyright", "creation_time", "date", "genre", "location", "location-eng", "title",
+}  # fmt: skip
+ITUNES = {
+    "album_artist", "compilation", "composer", "description", "disc", "episode_id", "episode_sort",
+    "gapless_playback", "grouping", "hd_video", "keywords", "lyrics", "media_type", "network", "season_number",
+    "show", "synopsis", "track",
+}  # fmt: skip
+HELD = {"mov": QUICKTIME | {"make", "model"}, "mp4": QUICKTIME | ITUNES}
+
 
 @dataclass
 class Copied:
@@ -71,6 +82,7 @@ class Copies:
         try:
             for stream in self._input.streams:
                 self._choose(stream, source)
+            self._miss_names()
         except BaseException:
             self.close()
             raise
@@ -145,6 +157,16 @@ class Copies:
             )
         else:
             self.notes.append(f"{name} is left out: a {suffix} file cannot hold it")
+
+    def _miss_names(self) -> None:
+        assert self._input is not None
+        held = HELD.get(self._container)
+        lost = [key for key in file_names(self._input.metadata) if held is not None and key.lower() not in held]
+        if lost:
+            suffix = SUFFIXES[self._container]
+            self.notes.append(
+                f"the file's words on {', '.join(sorted(lost))} are left out: a {suffix} file has no place"
+            )
 
     def _added(self, output: OutputContainer, copied: Copied) -> Stream:
         target = subtitles.add_stream(output, self._container) if copied.rewrite else _add(output, copied.source)
