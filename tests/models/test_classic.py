@@ -146,3 +146,12 @@ def test_dis_neither_casts_nor_changes_its_frames():
     assert out.frame.dtype == torch.float32
     assert torch.equal(a, before[0])
     assert torch.equal(b, before[1])
+
+
+@pytest.mark.parametrize("t", [0.3, 0.5])
+def test_dis_takes_what_one_frame_lacks_from_the_other(t):
+    """A pan: the strips at both sides are seen in one frame only, and are neither smeared nor ghosts."""
+    a, b = texture(180, 260), texture(180, 260, (16, 0))
+    truth = texture(180, 260, (16 * t, 0))
+    for strip in ((..., slice(20, -20), slice(0, 6)), (..., slice(20, -20), slice(-6, None))):
+        assert psnr(seen(zoo.load("dis"), a, b, t).frame[strip], truth[strip]) > 25
