@@ -162,3 +162,25 @@ def test_an_impossible_scale_is_refused(scale):
 def test_a_scale_of_odd_hundredths_is_refused_with_one_that_works():
     with pytest.raises(BadOption, match=r"scale 0\.37.*steps of 512 pixels at most.*--scale 0\.5"):
         ifrnet.build("s", 0.37)
+
+
+class Shown(torch.nn.Module):
+    """A network of which only the frame comes out."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames, t):
+        return self.model(frames, t).frame
+
+
+def test_one_exported_graph_serves_every_size():
+    whole = Shown(ifrnet.build("elan", 1.0).eval())
+    high, wide = (8 * torch.export.Dim(name, min=2, max=512) for name in ("h", "w"))
+    example = torch.rand(1, 2, 3, 32, 48), torch.tensor([0.3])
+    sizes = {"frames": {3: high, 4: wide}, "t": {}}
+    graph = torch.export.export(whole, example, dynamic_shapes=sizes, strict=False).module()
+    frames, t = torch.rand(1, 2, 3, 24, 40), torch.tensor([0.7])
+    with torch.no_grad():
+        assert furthest(graph(frames, t), whole(frames, t)) < 1e-6
