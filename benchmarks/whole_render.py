@@ -34,7 +34,8 @@ def main() -> int:
                 told = render(clip, model)
                 print(
                     f"| {model} | {told['frames_in']} | {told['frames_out']} "
-                    f"| {told['seconds']:.1f} | {told['fps']:.1f} | {told['model_share']:.1%} | {told['peak_memory_mb']:.0f} |",
+                    f"| {told['seconds']:.1f} | {told['fps']:.1f} | {told['model_share']:.1%} "
+                    f"| {told['peak_memory_mb']:.0f} |",
                     flush=True,
                 )
     return 0

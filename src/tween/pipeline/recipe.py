@@ -118,7 +118,7 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
                 got = f"{config.input} has {passes[0].tally.frames_in} frame"
                 raise TooShort(got, "two are needed for something to lie between them")
         report.count((one.tally for one in passes), time.perf_counter() - begun)
-        report.notes += sink.notes
+        report.notes += [*source.notes, *sink.notes]
         report.damage = source.damage
     return report
 
@@ -154,7 +154,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
             offline.run(source, foretold, sink, watch=_counter(watch, expected, report))
         report.count([predictor.tally], time.perf_counter() - begun)
         report.psnr, report.ssim = score.psnr, score.ssim
-        report.notes += sink.notes
+        report.notes += [*source.notes, *sink.notes]
         report.damage = source.damage
     return report
 
