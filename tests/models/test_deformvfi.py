@@ -1,10 +1,8 @@
 """The deformable network: equal to the published one at any size, and whole: it can show black and white."""
 
-import importlib.util
-
-import numpy as np
 import pytest
 import torch
+from published_others import arrays, frames, furthest, weights
 
 from tween.models.deformvfi import ROWS, DeformableBlock, DeformVFI
 
@@ -16,21 +14,11 @@ def others(shared):
     return shared / "fixtures" / "others"
 
 
-@pytest.fixture(scope="module")
-def rule(others):
-    """The numpy rule that makes the fixtures' weights and frames."""
-    found = importlib.util.spec_from_file_location("fixture_rule", others / "fixture_rule.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(("channels", "blocks", "size"), [(64, 3, (48, 64)), (16, 2, (33, 45))])
-def test_equals_the_published_network(rule, others, channels, blocks, size):
-    expected = np.load(others / f"ema_seed_c{channels}.npz")
-    state = rule.load_state(others / f"ema_seed_c{channels}.keys.json")
+def test_equals_the_published_network(others, channels, blocks, size):
+    expected = arrays(others, f"ema_seed_c{channels}")
     model = DeformVFI(channels, blocks).eval()
-    model.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()}, strict=True)
+    model.load_state_dict(weights(others, f"ema_seed_c{channels}"), strict=True)
     seen = {}
     model.context_encoding.register_forward_hook(lambda *call: seen.update(context=call[2]))
     first = model.attention_blocks[0]
@@ -39,12 +27,12 @@ def test_equals_the_published_network(rule, others, channels, blocks, size):
     for i, block in enumerate(model.attention_blocks):
         block.register_forward_hook(lambda *call, i=i: seen.update({f"attn{i}_chmean": call[2].mean((0, 2, 3))}))
     with torch.inference_mode():
-        frame, aux = model(torch.from_numpy(rule.frames(2, *size))[None], torch.tensor([0.5]))
+        frame, aux = model(frames(others, 2, *size), torch.tensor([0.5]))
     seen.update(output=frame, flow=aux["flow1"], warped=aux["warped1"])
-    assert seen.keys() == set(expected.files)
+    assert seen.keys() == expected.keys()
     for part, value in seen.items():
         most = FLOW_PX if part in ("flow", "offset0") else FRAME
-        assert np.abs(value.numpy() - expected[part]).max() <= most, part
+        assert furthest(value, expected[part]) <= most, part
 
 
 def test_has_the_published_number_of_parameters():

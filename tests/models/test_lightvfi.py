@@ -1,11 +1,8 @@
 """Light_VFI: equal to the published UNet, and to its adapters, loaded and merged."""
 
-import importlib.util
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from published_others import arrays, frames, furthest, weights
 
 from tween.errors import BadWeights
 from tween.models.lightvfi import ROWS, LightVFI, is_lora, merge_lora
@@ -19,24 +16,6 @@ def others(shared):
     return shared / "fixtures" / "others"
 
 
-@pytest.fixture(scope="module")
-def rule(others):
-    """The numpy rule that makes the fixtures' weights and frames."""
-    found = importlib.util.spec_from_file_location("fixture_rule", others / "fixture_rule.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-def published(rule, folder: Path, name: str) -> dict[str, torch.Tensor]:
-    state = rule.load_state(folder / f"{name}.keys.json")
-    return {key: torch.from_numpy(value) for key, value in state.items()}
-
-
-def frames(rule, height, width):
-    return torch.from_numpy(rule.frames(4, height, width))[None]
-
-
 @torch.inference_mode()
 def shown(model, pictures):
     return model.eval()(pictures, torch.full((len(pictures),), 0.5)).frame
@@ -45,16 +24,16 @@ def shown(model, pictures):
 @pytest.mark.parametrize(
     ("fixture", "name", "size"), [("light_c32", "lightvfi", (64, 96)), ("light_c16", "lightvfi-16", (40, 56))]
 )
-def test_equals_the_published_network(rule, others, fixture, name, size):
-    expected = np.load(others / f"{fixture}.npz")
+def test_equals_the_published_network(others, fixture, name, size):
+    expected = arrays(others, fixture)
     model = ENTRIES[name].build(1.0).eval()
-    model.load_state_dict(ENTRIES[name].rename(published(rule, others, fixture)), strict=True)
+    model.load_state_dict(ENTRIES[name].rename(weights(others, fixture)), strict=True)
     seen = {}
     model.bottleneck.register_forward_hook(lambda *call: seen.update(bottleneck=call[2]))
     model.out_conv.register_forward_hook(lambda *call: seen.update(logits=call[2]))
-    seen["output"] = shown(model, frames(rule, *size))
+    seen["output"] = shown(model, frames(others, 4, *size))
     for part, most in TOLERANCE.items():
-        assert np.abs(seen[part].numpy() - expected[part]).max() <= most, part
+        assert furthest(seen[part], expected[part]) <= most, part
 
 
 @pytest.mark.parametrize(("name", "count"), [("lightvfi", 843_939), ("lightvfi-16", 212_307)])
@@ -69,25 +48,25 @@ def test_the_order_of_the_frames_matters():
 
 
 @pytest.fixture(scope="module")
-def base(rule, others):
-    return published(rule, others, "light_c32")
+def base(others):
+    return weights(others, "light_c32")
 
 
 @pytest.fixture(scope="module")
-def lora(rule, others):
-    return published(rule, others, "light_lora_r8")
+def lora(others):
+    return weights(others, "light_lora_r8")
 
 
-def test_the_published_file_merges_into_what_the_adapted_network_shows(rule, others, base, lora):
+def test_the_published_file_merges_into_what_the_adapted_network_shows(others, base, lora):
     assert len(lora) == 28
     assert is_lora(lora)
-    expected = np.load(others / "light_lora_r8.npz")
+    expected = arrays(others, "light_lora_r8")
     model = LightVFI()
     model.load_state_dict(merge_lora(base, lora), strict=True)
-    assert np.abs(shown(model, frames(rule, 64, 96)).numpy() - expected["output"]).max() <= 1e-5
+    assert furthest(shown(model, frames(others, 4, 64, 96)), expected["output"]) <= 1e-5
     model.load_state_dict(base)
-    assert np.abs(shown(model, frames(rule, 64, 96)).numpy() - expected["output_base"]).max() <= 1e-5
-    assert np.abs(expected["output"] - expected["output_base"]).max() > 0.01
+    assert furthest(shown(model, frames(others, 4, 64, 96)), expected["output_base"]) <= 1e-5
+    assert furthest(expected["output"], expected["output_base"]) > 0.01
 
 
 def test_the_base_stays_as_it_is(base, lora):
@@ -113,8 +92,8 @@ def test_alpha_is_the_strength(base, lora):
     assert whole.abs().max() > 0.01
 
 
-def test_an_adapter_of_a_larger_base_is_refused_in_words(rule, others, lora):
-    small = published(rule, others, "light_c16")
+def test_an_adapter_of_a_larger_base_is_refused_in_words(others, lora):
+    small = weights(others, "light_c16")
     with pytest.raises(
         BadWeights, match=r"adapter's bottleneck\.conv\.0 is \[8, 128, 1, 1\].*\[64, 64, 3, 3\].*this base"
     ):
