@@ -5,7 +5,8 @@
 The yardstick is fp32 eager torch as the published code runs it: planar memory, one call of everything for each
 output, a sampling grid made anew for each warp. All rows run in one process, in turns, so that what disturbs one
 disturbs all; the median is told. Untrained weights, drawn so that flows are some pixels long: speed hangs on nothing
-else. CPU seconds are told too: on a busy machine they are what can be compared.
+else. CPU milliseconds are told too. On a busy machine compare those, with --threads 1: torch's threads wait for one
+another by spinning, and that counts as work.
 """
 
 from __future__ import annotations
