@@ -220,3 +220,10 @@ def test_how_often_the_gaps_are_halved(timeline, rate, passes):
 def test_an_empty_source_gives_nothing():
     backend = prepare(Mean(), (4, 4), backend="torch", device="cpu", precision="fp32")
     assert list(Interpolator(backend, Times(2))(iter([]))) == []
+
+
+def test_a_timeline_serves_a_second_video():
+    timeline = Rate(50)
+    through(Mean(), timeline, moving(3, start=Fraction(1, 3)))
+    out, _ = through(Mean(), timeline, moving(3))
+    assert [f.pts for f in out] == [Fraction(k, 50) for k in range(6)]

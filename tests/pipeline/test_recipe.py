@@ -176,7 +176,7 @@ WRONG = [
     ({"rate": "fast"}, errors.BadOption, "--rate fast; a number above 0 is needed"),
     ({"rate": "-5"}, errors.BadOption, "--rate -5"),
     ({"rate": "1/0"}, errors.BadOption, "--rate 1/0"),
-    ({"times": 0}, errors.BadOption, "--times 0; a whole number of at least 1"),
+    ({"times": 0}, errors.BadOption, "--times 0; a whole number from 1"),
     ({"slow": "0"}, errors.BadOption, "--slow 0"),
     ({"times": 2, "start": "soon"}, errors.BadOption, "--start soon; a time in seconds or h:m:s"),
     ({"times": 2, "model": "ifrnet-z"}, errors.UnknownModel, "no model is called ifrnet-z.*ifrnet-"),

@@ -42,9 +42,15 @@ def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status],
                 fps=f"{speed:.1f} fps" if speed else "",
             )
 
-        yield watch
-        done = shown.tasks[task].completed
-        shown.update(task, total=done)
+        try:
+            yield watch
+        finally:
+            done = shown.tasks[task].completed
+            if done:
+                shown.update(task, total=done)
+            else:  # nothing came of it: the error speaks alone
+                shown.live.transient = True
+                shown.remove_task(task)
 
 
 def say(words: str, *, hidden: bool = False) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, Protocol
@@ -70,7 +71,7 @@ class Interpolator:
 
     Args:
         backend: runs the model.
-        timeline: which instants are wanted.
+        timeline: which instants are wanted; a copy of it is asked, so that the same may serve another video.
         cuts: finds scene cuts; None never finds one.
         at_cut: what is shown between two shots.
 
@@ -81,7 +82,7 @@ class Interpolator:
     def __init__(
         self, backend: Backend, timeline: Timeline, cuts: Cuts | None = None, *, at_cut: CutPolicy = "hold"
     ) -> None:
-        self.backend, self.timeline, self.at_cut = backend, timeline, at_cut
+        self.backend, self.timeline, self.at_cut = backend, deepcopy(timeline), at_cut
         self.cuts = None if at_cut == "off" else cuts
         self.tally = Tally()
         self._canvas: Canvas | None = None
