@@ -47,7 +47,11 @@ class Measured(NamedTuple):
 
 
 MEASURED = (  # python benchmarks/model_speed.py; a family that is not here runs on torch
-    Measured("ifrnet", 1.26, "IFRNet-S, 1280x720, 2-core Xeon with AVX-512, 2026-11-21"),
+    # Taken on a busy machine: CPU time of one thread, --threads 1.
+    Measured("ifrnet", 1.26, "IFRNet-S, 1280x720, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("rife", 1.16, "RIFE 4.6, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("lightvfi", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("emavfi", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
 )
 
 
