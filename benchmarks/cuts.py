@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import random
 import statistics
@@ -33,6 +34,7 @@ import torch
 from torch import Tensor
 
 from tween.frame import Frame
+from tween.pipeline import cuts
 from tween.pipeline.cuts import CutDetector, luma, residual, strangeness
 
 Row = dict[str, str]
@@ -216,6 +218,7 @@ def main() -> None:
         cost()
     if options.root is None:
         return
+    cuts.strangeness = functools.cache(strangeness)  # pure: a gap inside a clip is the same in every order
     rows = manifest(options.root)
     counts, mistakes = measured(rows, small_lumas(options.root, rows), options.orders, options.step)
     print(
