@@ -1,6 +1,7 @@
 """How good are the frames in between, on real clips? Prints the table of docs/benchmarks.md.
 
     python benchmarks/dev_quality.py --root DIR [--methods nearest,blend,mci,dis] [--middlebury DIR] [--json FILE]
+    python benchmarks/dev_quality.py --root DIR --speed
 
 DIR holds clips and a MANIFEST.tsv (columns clip, file, start, step, crop as x,y,w,h). From every second clip the first
 nine frames are taken, at the row's step. The even ones are kept; the odd ones are hidden and rendered at t = 1/2 from
@@ -173,6 +174,50 @@ def middlebury_table(root: Path, names: list[str]) -> dict[str, dict[str, float]
     return table
 
 
+def speed_table(root: Path, names: list[str], repeats: int = 12) -> dict[str, dict[str, float]]:
+    """Method -> milliseconds (the least of `repeats`) of each verb and of one whole gap of x2, on the first 1280x720
+    clip. ffmpeg's is the time that `repeats` gaps take beyond what the first two do, divided by their number."""
+    clip = next(clip for clip in clips(root, 1) if clip.native[0].width == 1280)
+    table: dict[str, dict[str, float]] = {}
+    for name in names:
+        table[name] = ffmpeg_speed(clip, repeats) if name == "mci" else model_speed(clip, name, repeats)
+        print(f"| {name} | " + ", ".join(f"{step} {ms:.0f} ms" for step, ms in table[name].items()) + " |", flush=True)
+    return table
+
+
+def model_speed(clip: Clip, name: str, repeats: int) -> dict[str, float]:
+    """A model's verbs, one frame and one gap at a time, as a pipeline calls them."""
+    model, half = zoo.load(name), torch.tensor([0.5])
+    frames = [to_float(torch.from_numpy(clip.picture(f).transpose(2, 0, 1).copy())).unsqueeze(0) for f in clip.native]
+    marks = []
+    with torch.inference_mode():
+        before = model.embed(frames[0])
+        for i in range(repeats):
+            start = time.perf_counter()
+            after = model.embed(frames[(i + 1) % FRAMES])
+            embedded = time.perf_counter()
+            scene = model.relate([before, after])
+            related = time.perf_counter()
+            model.render(scene, half)
+            rendered = time.perf_counter()
+            marks.append((embedded - start, related - embedded, rendered - related, rendered - start))
+            before = after
+    return dict(
+        zip(("embed", "relate", "render", "gap"), (1e3 * min(m) for m in zip(*marks, strict=True)), strict=True)
+    )
+
+
+def ffmpeg_speed(clip: Clip, repeats: int) -> dict[str, float]:
+    """ffmpeg's time a gap, without its start."""
+    spent = []
+    for count in (2, 2 + repeats):
+        frames = [clip.native[i % FRAMES] for i in range(count + 4)]
+        start = time.perf_counter()
+        minterpolate(frames, "mci")
+        spent.append(time.perf_counter() - start)
+    return {"gap": 1e3 * (spent[1] - spent[0]) / repeats}
+
+
 def show(name: str, row: dict[str, float]) -> None:
     print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in row.values()) + " |", flush=True)
 
@@ -189,9 +234,13 @@ def main() -> None:
     parser.add_argument("--methods", default="nearest,blend,mci,dis")
     parser.add_argument("--every", type=int, default=2, help="take every n-th clip")
     parser.add_argument("--middlebury", type=Path, help="also the Middlebury scenes in this folder")
+    parser.add_argument("--speed", action="store_true", help="measure only the speed, at 1280x720")
     parser.add_argument("--json", type=Path, help="write the table here as well")
     options = parser.parse_args()
     names = options.methods.split(",")
+    if options.speed:
+        speed_table(options.root, names)
+        return
     methods = {name: by_ffmpeg("mci") if name == "mci" else by_model(name) for name in names}
     began = time.perf_counter()
     print("| clip | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))

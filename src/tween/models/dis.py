@@ -30,7 +30,7 @@ PATCH_STRIDE = 4  # pixels of the half-size luma, for patches of 8
 SMALLEST_SIDE = 16  # pixels of the luma below which DIS has no room for its patches
 AGREEMENT = 0.02  # a difference in luma that lowers a guess's weight to 1/e
 STILLNESS = 0.3  # how much "nothing moves" weighs against a guess of motion that fits as well
-UNSEEN = 1.0  # how far the frames are taken to agree where only one of them has something to show
+UNSEEN = 0.5  # how far the frames are taken to agree where only one of them has something to show
 DOUBT = 1e-6  # what a guess weighs that does not fit at all, so that three such are averaged
 SCALE = 1e4  # cv2.blendLinear adds 1e-5 to the sum of the weights: this makes it a billionth
 SMALL_PICTURE = 640 * 480  # pixels up to which pictures are looked up bicubically
@@ -181,7 +181,7 @@ def carried(motion: Array, t: float) -> Array:
 
 def guess(first: View, last: View, motion: Array, t: float) -> Guess:
     """Both frames brought to `t` under one motion, and how far they agree. What lies beyond the border of one frame
-    is taken from the other, and nothing speaks against it."""
+    is taken from the other, as far as its repeated edge does not agree, and nothing speaks against it."""
     cv2 = opencv()
     agree = agreement(looked_up(first.luma, motion, -t), looked_up(last.luma, motion, 1 - t))
     in_first, in_last = inside(motion, -t), inside(motion, 1 - t)
@@ -192,7 +192,8 @@ def guess(first: View, last: View, motion: Array, t: float) -> Guess:
     seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
     if both.min() == 1:
         return Guess(cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0), motion, weight)
-    shares = [cv2.resize(SCALE * part, size) for part in ((1 - t) * in_first + DOUBT, t * in_last + DOUBT)]
+    trust_first, trust_last = cv2.max(in_first, agree), cv2.max(in_last, agree)
+    shares = [cv2.resize(SCALE * part, size) for part in ((1 - t) * trust_first + DOUBT, t * trust_last + DOUBT)]
     return Guess(cv2.blendLinear(seen_first, seen_last, *shares), motion, weight)
 
 
