@@ -80,7 +80,7 @@ NO_CUT = {
     "strobe": [a * (1.0 if k % 2 else 0.3) for k, a in enumerate(A)],
     "exposure": [a * (0.5 + k / 24) for k, a in enumerate(A)],
     "grain": [a + 25 * torch.randn(a.shape, generator=RNG) for a in A],
-    "grain alone": [128 + 15 * torch.randn(3, HEIGHT, WIDTH, generator=RNG) for _ in range(12)],
+    "grain alone": [128 + 25 * torch.randn(3, HEIGHT, WIDTH, generator=RNG) for _ in range(12)],
 }
 
 
