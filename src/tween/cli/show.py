@@ -29,28 +29,32 @@ def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status],
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(f"{title}: opening", total=None, fps="")
+    console = Console(stderr=True)
+    opening = console.status(f"{title}: opening")  # gone without a trace if nothing comes of it
+    shown = Progress(*columns, console=console)
+    task = shown.add_task(title, total=None, fps="")
 
-        def watch(status: Status) -> None:
-            speed = shown.tasks[task].speed
-            shown.update(
-                task,
-                description=f"{title} ({status.model}, {status.backend})",
-                completed=status.frames,
-                total=status.expected,
-                fps=f"{speed:.1f} fps" if speed else "",
-            )
+    def watch(status: Status) -> None:
+        if not shown.live.is_started:
+            opening.stop()
+            shown.start()
+        speed = shown.tasks[task].speed
+        shown.update(
+            task,
+            description=f"{title} ({status.model}, {status.backend})",
+            completed=status.frames,
+            total=status.expected,
+            fps=f"{speed:.1f} fps" if speed else "",
+        )
 
-        try:
-            yield watch
-        finally:
-            done = shown.tasks[task].completed
-            if done:
-                shown.update(task, total=done)
-            else:  # nothing came of it: the error speaks alone
-                shown.live.transient = True
-                shown.remove_task(task)
+    opening.start()
+    try:
+        yield watch
+        shown.update(task, total=shown.tasks[task].completed)
+    finally:
+        opening.stop()
+        if shown.live.is_started:
+            shown.stop()
 
 
 def say(words: str, *, hidden: bool = False) -> None:

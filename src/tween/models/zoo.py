@@ -14,20 +14,28 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, BadWeights, NoWeights, UnknownModel, near
-from . import classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, weights
+from . import ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, weights
 from .entry import Entry, StateDict, Weights
 from .model import Model, Spec
 
 log = logging.getLogger("tween")
 
 DEFAULT = "dis"  # what `default` stands for; a trained network takes its place when one ships
-DEFAULT_PREDICTOR = "ifrvp"  # the same, where the future is asked for
+DEFAULT_PREDICTOR = "dis-ahead"  # the same, where the future is asked for
 UNKNOWN_LICENCE = "not known: ask whoever made the file"
 
 
 def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
-    return [classic.ROWS, ifrnet.ROWS + ifrvp.ROWS, rife.ROWS, emavfi.ROWS, lightvfi.ROWS, deformvfi.ROWS, lift.ROWS]
+    return [
+        classic.ROWS + ahead.ROWS,
+        ifrnet.ROWS + ifrvp.ROWS,
+        rife.ROWS,
+        emavfi.ROWS,
+        lightvfi.ROWS,
+        deformvfi.ROWS,
+        lift.ROWS,
+    ]
 
 
 class Found(NamedTuple):

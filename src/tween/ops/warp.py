@@ -32,8 +32,8 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
 def _axis(shift: Tensor, dim: int) -> Tensor:
     """Pixels `[B, H, W]` along one axis -> places on it, -1 the first pixel's centre and 1 the last's.
 
-    Counted from the middle, so that a mirrored flow gives mirrored places, to the bit. `arange`, since an exported `linspace`
-    keeps the size it was traced at.
+    Counted from the middle, so that a mirrored flow gives mirrored places, to the bit. `arange`, since an exported
+    `linspace` keeps the size it was traced at.
     """
     size = shift.shape[dim]
     pixels = torch.arange(size, dtype=shift.dtype, device=shift.device) - (size - 1) / 2

@@ -46,7 +46,7 @@ class Tweener:
     def backend_for(self, size: tuple[int, int]) -> Backend:
         """The backend for frames of `size` (H, W)."""
         if size not in self._backends:
-            self._backends[size] = prepare.prepare(self.model, size, **self._choice)
+            self._backends[size] = prepare.prepare(self.model, size, label=Path(self.name).stem, **self._choice)
         return self._backends[size]
 
     def between(self, a: Picture, b: Picture, t: float = 0.5) -> Picture:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TooShort, TweenError, UnknownTime
@@ -193,7 +194,12 @@ def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Rep
     report.model = default if config.model == "default" else config.model
     model = zoo.load(report.model, scale=config.scale)
     backend = prepare.prepare(
-        model, info.size, backend=config.backend, device=config.device, precision=config.precision
+        model,
+        info.size,
+        backend=config.backend,
+        device=config.device,
+        precision=config.precision,
+        label=Path(report.model).stem,
     )
     report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
     report.load_seconds = time.perf_counter() - begun
