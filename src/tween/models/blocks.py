@@ -65,8 +65,9 @@ class AggregationBlock(nn.Module):
         super().__init__()
         third = width // 3
         self.third = third
-        for number in range(1, 7):
-            self.add_module(f"conv{number}", conv_prelu(third, third))
+        self.conv1, self.conv2 = conv_prelu(third, third), conv_prelu(third, third)
+        self.conv3, self.conv4 = conv_prelu(third, third), conv_prelu(third, third)
+        self.conv5, self.conv6 = conv_prelu(third, third), conv_prelu(third, third)
         self.conv7 = nn.Sequential(nn.Conv2d(7 * third, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
