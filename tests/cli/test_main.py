@@ -122,7 +122,13 @@ def test_a_full_disk(tmp_path):
 def test_ctrl_c_is_clean(tmp_path):
     clip = Clip(frames=400, size=(360, 640)).make(tmp_path / "clip.mp4")
     command = [sys.executable, "-m", "tween", "interpolate", str(clip), "--times", "8", "--quiet"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.05)
