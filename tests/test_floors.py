@@ -1,6 +1,7 @@
 """Data flows one way: a room imports only what stands below it."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ def test_the_two_towers_stand_apart(path):
     for rooms, forbidden in TOWERS:
         if room_of(path) in rooms:
             assert not imported_rooms(path) & forbidden
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of its own room that a file imports."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {file for name in names if (file := path.with_name(f"{name.split('.')[0]}.py")).is_file()}
+    return found
+
+
+@pytest.mark.parametrize("room", sorted({p.parent for p in FILES} - {ROOT}), ids=lambda p: p.name)
+def test_no_circle_inside_a_room(room):
+    graph = {path: imported_files(path) for path in FILES if path.parent == room}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # raises CycleError, which names the circle
 
 
 def test_no_file_is_a_warehouse():

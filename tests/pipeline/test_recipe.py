@@ -16,8 +16,8 @@ from tween.models.weights import write
 from tween.pipeline.config import PredictConfig, RenderConfig
 from tween.pipeline.extract import extract
 from tween.pipeline.recipe import predict, render
+from tween.video.doors import open_source
 from tween.video.filesink import FileSink
-from tween.video.stream import open_source
 
 
 def frames_of(path):

@@ -11,7 +11,8 @@ import torch
 from clips import Clip, packets, planes
 
 from tween.frame import Colour
-from tween.video.stream import Encoding, open_sink, open_source
+from tween.video.doors import open_sink, open_source
+from tween.video.stream import Encoding
 
 F = Fraction
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from tween.errors import Conflict, NotAVideo, OutputExists, TruncatedInput
 from tween.frame import Colour
+from tween.video.doors import open_sink, open_source
 from tween.video.images import read_picture, write_picture
-from tween.video.stream import Encoding, open_sink, open_source
+from tween.video.stream import Encoding
 
 F = Fraction
 SIZE = (40, 56)

@@ -26,7 +26,8 @@ from tween.errors import (
     UnsupportedStream,
 )
 from tween.frame import Frame
-from tween.video.stream import Encoding, open_sink, open_source
+from tween.video.doors import open_sink, open_source
+from tween.video.stream import Encoding
 
 F = Fraction
 
@@ -240,7 +241,8 @@ import resource, signal, sys
 sys.path.insert(0, {tests!r})
 from clips import Clip
 from tween.errors import DiskFull
-from tween.video.stream import Encoding, open_sink, open_source
+from tween.video.doors import open_sink, open_source
+from tween.video.stream import Encoding
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:
     with open_source({clip!r}) as source, open_sink({out!r}, like=source) as sink:

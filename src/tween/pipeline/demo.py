@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..errors import CannotWrite
-from ..video.stream import open_source
+from ..video.doors import open_source
 from .config import RenderConfig
 from .recipe import Report, render
 

@@ -20,7 +20,8 @@ from ..models import zoo
 from ..models.model import Model, Spec
 from ..ops.canvas import Canvas
 from ..timeline import Timeline
-from ..video.stream import FrameSource, open_source
+from ..video.doors import open_source
+from ..video.stream import FrameSource
 from .cuts import CutDetector
 from .interpolator import CutPolicy, Interpolator
 

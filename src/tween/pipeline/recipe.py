@@ -95,7 +95,7 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
     Raises:
         TweenError: any mistake of the user's, before the output is touched where that can be known.
     """
-    from ..video.stream import open_sink
+    from ..video.doors import open_sink
     from . import offline
 
     timeline = timeline_of(config)
@@ -130,7 +130,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     Raises:
         TweenError: any mistake of the user's.
     """
-    from ..video.stream import open_sink
+    from ..video.doors import open_sink
     from . import offline
     from .cuts import CutDetector
     from .predictor import Predictor, Score, after_last, zero_delay
@@ -162,7 +162,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
 
 @contextmanager
 def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
-    from ..video.stream import open_source
+    from ..video.doors import open_source
 
     rate = None if config.source_rate is None else positive(config.source_rate, "--source-rate")
     start, end = seconds(config.start, "--start"), seconds(config.end, "--end")

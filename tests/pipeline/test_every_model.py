@@ -1,0 +1,98 @@
+"""Every network of the zoo renders a real file, odd size and sound included, on each backend that takes it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from clips import Clip
+
+from tween.models import zoo
+from tween.models.cost import FIGURES
+from tween.models.weights import write
+from tween.ops.canvas import to_float
+from tween.pipeline.config import PredictConfig, RenderConfig
+from tween.pipeline.recipe import predict, render
+from tween.video.doors import open_source
+
+SIZE = (37, 51)
+FRAMES = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def each(*, trained_only=False):
+    """Every row once; of those that differ in their weights alone (versions of RIFE), the first."""
+    seen = set()
+    for name, row in zoo.entries().items():
+        shapes = tuple(sorted(zoo.signature(name).shapes.items())), zoo.signature(name).spec
+        if (row.trained and shapes in seen) or (trained_only and not row.trained):
+            continue
+        seen.add(shapes)
+        heavy = FIGURES.get(name, (0, 0))[1] > 400
+        yield pytest.param(name, marks=pytest.mark.slow if heavy else ())
+
+
+def model_of(name: str, folder: Path) -> str:
+    """What `--model` takes: the name, or for a network a file of random weights."""
+    if not zoo.entry(name).trained:
+        return name
+    torch.manual_seed(5)
+    file = folder / f"{name}.safetensors"
+    write(zoo.create(name).state_dict(), file, name=name)
+    return str(file)
+
+
+def rendered(name: str, folder: Path, clip: Path, backend: str) -> list[torch.Tensor]:
+    """The frames that `tween interpolate` or `tween predict` writes, float `[3, H, W]`."""
+    out = folder / f"{backend}.mkv"
+    options = {"model": model_of(name, folder), "backend": backend, "codec": "ffv1"}
+    if zoo.signature(name).spec.predicts:
+        report = predict(PredictConfig(clip, out, **options))
+        assert report.frames_out == FRAMES
+        assert report.psnr is not None
+    else:
+        report = render(RenderConfig(clip, out, times=2, **options))
+        assert report.frames_out == 2 * FRAMES - 1
+    assert report.rendered == FRAMES - 1
+    assert report.backend == f"{backend} on cpu"
+    with open_source(out) as source:
+        assert (source.info.size, source.info.audio) == (SIZE, 1)
+        return [to_float(frame.data) for frame in source]
+
+
+@pytest.fixture
+def clip(tmp_path):
+    whole = Clip(frames=FRAMES, size=SIZE, codec="ffv1", pixel_format="yuv444p", sound=["flac"])
+    return whole.make(tmp_path / "clip.mkv")
+
+
+@pytest.mark.parametrize("name", list(each()))
+def test_torch_renders_it(name, tmp_path, clip):
+    frames = rendered(name, tmp_path, clip, "torch")
+    assert all(bool(frame.isfinite().all()) for frame in frames)
+
+
+# One of each kind of graph; the slow ones are the rest of the zoo.
+QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "rife-4.25", "lightvfi-16"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(p.values[0], marks=() if p.values[0] in QUICK else pytest.mark.slow)
+        for p in each(trained_only=True)
+    ],
+)
+def test_openvino_renders_the_same(name, tmp_path, clip):
+    """In f32 each frame is that of torch to within a step of 8 bits, of which next to none differ."""
+    ours = rendered(name, tmp_path, clip, "torch")
+    theirs = rendered(name, tmp_path, clip, "openvino")
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).abs().max() <= 1.01 / 255
+        assert (a != b).float().mean() < 0.01
