@@ -76,12 +76,15 @@ def doubled(times: list[Fraction]) -> list[Fraction]:
 
 
 def pts_of(path: Path) -> list[tuple[Fraction, Fraction]]:
-    """(pts, duration) of every picture, seconds, in order of display."""
+    """(pts, duration) of every picture, seconds, in order of display; the last is shown until its stream ends."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         grid = stream.time_base
         shown = [(p.pts * grid, (p.duration or 0) * grid) for p in container.demux(stream) if p.pts is not None]
+        length = stream.duration * grid if stream.duration else None
     shown.sort()
+    if length is not None:
+        shown[-1] = (shown[-1][0], shown[0][0] + length - shown[-1][0])
     return [(pts, shown[k + 1][0] - pts if k + 1 < len(shown) else last) for k, (pts, last) in enumerate(shown)]
 
 

@@ -90,9 +90,9 @@ QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "rife-4.25", "lightvfi-16"}
     ],
 )
 def test_openvino_renders_the_same(name, tmp_path, clip):
-    """In f32 each frame is that of torch to within a step of 8 bits, of which next to none differ."""
+    """In f32 each frame is that of torch but for rounding: a step of 8 bits in YUV is up to two in RGB."""
     ours = rendered(name, tmp_path, clip, "torch")
     theirs = rendered(name, tmp_path, clip, "openvino")
     for a, b in zip(ours, theirs, strict=True):
-        assert (a - b).abs().max() <= 1.01 / 255
+        assert (a - b).abs().max() <= 2.01 / 255
         assert (a != b).float().mean() < 0.01

@@ -134,7 +134,7 @@ def test_a_held_picture_is_written_twice(tmp_path):
     _, frames = read(tmp_path / "out.mkv")
     assert torch.equal(frames[0].data, frames[1].data)
     assert torch.equal(frames[2].data, frames[3].data)
-    assert [f.pts for f in frames] == [F(0), F(21, 1000), F(42, 1000), F(63, 1000)]
+    assert [f.pts for f in frames] == [F(k, 48) for k in range(4)], "the file's milliseconds are read as the rate's"
 
 
 TAGS = [Colour(), Colour(1, 1, 1, False), Colour(6, 6, 6, False), Colour(5, 5, 6, True), Colour(9, 9, 16, False),
@@ -334,3 +334,21 @@ def test_info_says_what_the_file_is(tmp_path):
     assert (info.size, info.rate, info.length, info.bit_depth) == ((64, 96), F(30000, 1001), 30, 10)
     assert (info.duration, info.codec, info.audio, info.subtitles) == (F(1001, 1000), "h264", 1, 0)
     assert (info.colour, info.has_alpha, info.time_base) == (hdr, False, F(1, 30000))
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(30), Fraction(24000, 1001), Fraction(60), Fraction(60000, 1001), Fraction(25)]
+)
+def test_a_clock_of_milliseconds_is_read_as_the_rate_it_rounds(tmp_path, rate):
+    path = Clip(frames=50, rate=rate).make(tmp_path / "clip.mkv")
+    frames = read(path)[1]
+    assert [frame.pts for frame in frames] == [k / rate for k in range(50)]
+    assert frames[-1].duration == 1 / rate
+
+
+def test_a_variable_clock_of_milliseconds_stays_variable(tmp_path):
+    ticks = [0, 40, 55, 57, 200, 210, 500]
+    path = Clip(frames=7, ticks=ticks, grid=Fraction(1, 1000)).make(tmp_path / "clip.mkv")
+    assert all(
+        abs(frame.pts - Fraction(t, 1000)) <= Fraction(1, 1000) for frame, t in zip(read(path)[1], ticks, strict=True)
+    )

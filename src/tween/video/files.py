@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 
 from ..errors import EmptyVideo, MissingFile, NotAVideo, NoVideoStream, TruncatedInput, TweenError
 from ..frame import Frame, VideoInfo
+from ..timeline import common_step
 from .colour import ToRgb, tags_of
-from .promises import AV_TIME_BASE, Promises
+from .promises import AV_TIME_BASE, COARSE, Promises
 
 TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}  # ffmpeg plays plain texts as pictures of a terminal
 
@@ -121,7 +122,7 @@ class FileSource:
             audio=kinds.count("audio"),
             subtitles=kinds.count("subtitle"),
             has_alpha=any(part.is_alpha for part in pixels.components),
-            time_base=self._promises.grid,
+            time_base=self._grid(),
         )
 
     def _natives(self) -> Iterator[av.VideoFrame]:
@@ -164,10 +165,15 @@ class FileSource:
 
     def _ordered(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Decoded pictures from `start` on, at strictly growing times."""
-        gap, last, dropped = 1 / self._promises.rate, None, 0
+        gap, dropped = 1 / self._promises.rate, 0
+        origin: Fraction | None = None
+        last: Fraction | None = None
         for native in self._natives():
             if native.pts is not None:
-                pts = native.pts * self._promises.grid
+                told = native.pts * self._promises.grid
+                origin = told if origin is None else origin
+                pts = self._unrounded(told, origin)
+                pts = told if last is not None and pts <= last else pts
             else:
                 pts = Fraction(0) if last is None else last + gap
             if last is not None and pts <= last:
@@ -179,11 +185,25 @@ class FileSource:
         if dropped:
             self.notes.append(f"{dropped} pictures at a time already taken were left out")
 
+    def _grid(self) -> Fraction:
+        """A step of which every time given out is a multiple."""
+        grid = self._promises.grid
+        return grid if grid < COARSE else common_step(grid, 1 / self._promises.rate)
+
+    def _unrounded(self, pts: Fraction, origin: Fraction) -> Fraction:
+        """A time on a coarse clock (Matroska counts milliseconds) that is one of the stream's rate, counted from
+        `origin`, but for rounding -> that time. Else a frame at 33 ms would not be the one wanted at 1/30 s."""
+        grid, rate = self._promises.grid, self._promises.rate
+        if grid < COARSE:
+            return pts
+        nearest = origin + round((pts - origin) * rate) / rate
+        return nearest if abs(nearest - pts) <= grid else pts
+
     def _rest(self, native: av.VideoFrame, pts: Fraction) -> Fraction:
         """How long the last picture is shown: until the stream's end, if that is known and was reached."""
         past = self._promises.past
         if past is not None and past > pts and self.damage is None:
-            return past - pts
+            return self._unrounded(past, pts) - pts
         return native.duration * self._promises.grid if native.duration else 1 / self._promises.rate
 
     def _judge(self, last: Fraction | None) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from ..timeline import broadcast_rate
+
 AV_TIME_BASE = 1_000_000
+COARSE = Fraction(1, 2000)  # seconds: a clock that counts in longer steps rounds what it tells
 MOVIE_TICK = Fraction(1, 1000)  # what nearly every mp4 counts its edit list in
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska's first two elements
 
@@ -42,6 +45,8 @@ class Promises:
     def of(cls, container: InputContainer, stream: VideoStream, path: Path) -> Promises:
         grid = Fraction(stream.time_base or Fraction(1, AV_TIME_BASE))
         rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+        if grid >= COARSE:
+            rate = broadcast_rate(rate)  # Matroska's frame duration is whole nanoseconds: 59.94006 is 60000/1001
         entries = stream.index_entries
         is_listed = 0 < stream.frames == len(entries)
         length = sum(not entry.is_discard for entry in entries) if is_listed else None
