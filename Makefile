@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tween demo -o tween-demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxfail=20
+	$(BIN)/python -m pytest -n auto --maxfail=20 -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --maxfail=20 -m slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -61,6 +61,15 @@ def test_rate(clip, tmp_path, rate, exact):
         assert "24 frames a second: --rate 12 resamples it down to fewer" in report.notes[0]
 
 
+def test_a_rate_that_nearly_fits_is_told(tmp_path):
+    clip = Clip(frames=4, rate=Fraction(30000, 1001)).make(tmp_path / "ntsc.mp4")
+    report = run(clip, tmp_path / "out.mp4", rate="60")
+    assert report.rendered == 6
+    assert "--rate 59.9401 keeps every original" in report.notes[0]
+    exact = run(clip, tmp_path / "exact.mp4", rate="59.9401")
+    assert (exact.rendered, exact.notes) == (3, [])
+
+
 def test_sound_is_copied_to_the_byte_and_the_tick(clip, tmp_path):
     run(clip, tmp_path / "out.mp4", rate="60")
     assert packets_of(tmp_path / "out.mp4", "audio") == packets_of(clip, "audio")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .interpolator import Interpolator, Tally
 
 
+NEARLY = Fraction(1, 400)  # of a rate: 60 for 59.94
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a render stands, told after each frame.
@@ -223,10 +226,16 @@ def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
     """The timeline, told what it needs to know of the video; and what the user should hear about it."""
     if isinstance(timeline, Slow) and timeline.factor.denominator != 1:
         return Slow(timeline.factor, rate=info.rate), []
-    if isinstance(timeline, Rate) and timeline.rate < info.rate:
+    if not isinstance(timeline, Rate):
+        return timeline, []
+    ratio, source, wanted = timeline.rate / info.rate, float(info.rate), float(timeline.rate)
+    if ratio < 1:
+        return timeline, [f"the video has {source:.6g} frames a second: --rate {wanted:.6g} resamples it down to fewer"]
+    if ratio.denominator != 1 and abs(ratio - round(ratio)) < round(ratio) * NEARLY:
+        close = float(info.rate * round(ratio))
         return timeline, [
-            f"the video has {float(info.rate):.6g} frames a second: --rate {float(timeline.rate):.6g} "
-            "resamples it down to fewer"
+            f"the video has {source:.6g} frames a second: at {wanted:.6g} next to none of the output's fall on them; "
+            f"--rate {close:.6g} keeps every original"
         ]
     return timeline, []
 
