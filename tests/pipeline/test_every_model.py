@@ -1,11 +1,13 @@
 """Every network of the zoo renders a real file, odd size and sound included, on each backend that takes it."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from clips import Clip
 
+from tween.backends.torch import TorchBackend
 from tween.models import zoo
 from tween.models.cost import FIGURES
 from tween.models.weights import write
@@ -72,10 +74,28 @@ def clip(tmp_path):
     return whole.make(tmp_path / "clip.mkv")
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """How often each verb of the torch backend runs."""
+    counted: Counter[str] = Counter()
+    for verb in ("embed", "relate", "render"):
+        plain = getattr(TorchBackend, verb)
+
+        def counting(self, *inputs, verb=verb, plain=plain):
+            counted[verb] += 1
+            return plain(self, *inputs)
+
+        monkeypatch.setattr(TorchBackend, verb, counting)
+    return counted
+
+
 @pytest.mark.parametrize("name", list(each()))
-def test_torch_renders_it(name, tmp_path, clip):
+def test_torch_renders_it(name, tmp_path, clip, calls):
     frames = rendered(name, tmp_path, clip, "torch")
     assert all(bool(frame.isfinite().all()) for frame in frames)
+    assert calls["embed"] == FRAMES  # once a frame
+    assert calls["render"] == FRAMES - 1  # once an instant
+    assert calls["relate"] == FRAMES - 1  # once a gap
 
 
 # One of each kind of graph; the slow ones are the rest of the zoo.

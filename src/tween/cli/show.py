@@ -38,6 +38,14 @@ def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status],
         if not shown.live.is_started:
             opening.stop()
             shown.start()
+        if status.fetching:
+            megabytes = None if status.expected is None else status.expected / 1e6
+            shown.update(
+                task, description=f"fetching {status.model}", completed=status.frames / 1e6, total=megabytes, fps="MB"
+            )
+            return
+        if status.frames == 1:
+            shown.reset(task)
         speed = shown.tasks[task].speed
         shown.update(
             task,

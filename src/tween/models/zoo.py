@@ -92,13 +92,20 @@ def create(name: str, *, scale: float = 1.0) -> Model:
     return row.build(scale)
 
 
-def load(name_or_path: str | Path, *, name: str | None = None, scale: float = 1.0) -> Model:
+def load(
+    name_or_path: str | Path,
+    *,
+    name: str | None = None,
+    scale: float = 1.0,
+    progress: shelf.Progress | None = None,
+) -> Model:
     """A network with its weights, ready to run (`eval()`).
 
     Args:
         name_or_path: `network`, `network@tag`, or the path of a weights file.
         name: whose weights the file holds, where its keys cannot tell: those of IFRNet-S and IFRVP are the same.
         scale: as in `create`.
+        progress: told of every piece of a file that has to be fetched, (bytes so far, bytes in all or None).
 
     Raises:
         UnknownModel: no such name or tag.
@@ -111,7 +118,7 @@ def load(name_or_path: str | Path, *, name: str | None = None, scale: float = 1.
     found = find(str(name_or_path))
     if not found.entry.trained:
         return create(found.entry.name, scale=scale).eval()
-    path = found.path or shelf.fetch(found.entry.name, found.weights)
+    path = found.path or shelf.fetch(found.entry.name, found.weights, progress=progress)
     if path.parent.name == "assets":
         weights.check_sha256(path, found.weights.sha256)
     return load_file(path, name=found.entry.name, scale=scale)

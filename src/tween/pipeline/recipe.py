@@ -35,12 +35,14 @@ class Status:
     Attributes:
         frames: written so far; expected: frames that will be, or None where nobody knows.
         model, backend: what is at work.
+        fetching: True while weights are downloaded, before the first frame; `frames` and `expected` count bytes then.
     """
 
     frames: int
     expected: int | None
     model: str
     backend: str
+    fetching: bool = False
 
 
 @dataclass
@@ -107,7 +109,7 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
         timeline, report.notes = bound(timeline, source.info)
         encoding = _encoding(config, timeline, source.info)
         with open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _prepared(config, source.info, report)
+            backend = _prepared(config, source.info, report, watch)
             passes = interpolators(backend, timeline, source.info, config.cuts)
 
             def through(frames: Iterable[Frame]) -> Iterable[Frame]:
@@ -145,7 +147,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     with _opened(config) as source:
         encoding = replace(_encoding(config, Times(1), source.info), others=whole)
         with open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _prepared(config, source.info, report)
+            backend = _prepared(config, source.info, report, watch)
             predictor = Predictor(backend, None if config.cuts == "off" else CutDetector())
 
             def foretold(frames: Iterable[Frame]) -> Iterable[Frame]:
@@ -187,7 +189,7 @@ def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: Vi
     )
 
 
-def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Report) -> Backend:
+def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Report, watch: Watch | None) -> Backend:
     """The model that was asked for, on what runs it best; the report says which."""
     from ..backends import prepare
     from ..models import zoo
@@ -195,7 +197,12 @@ def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Rep
     begun = time.perf_counter()
     default = zoo.DEFAULT_PREDICTOR if isinstance(config, PredictConfig) else zoo.DEFAULT
     report.model = default if config.model == "default" else config.model
-    model = zoo.load(report.model, scale=config.scale)
+
+    def fetched(done: int, total: int | None) -> None:
+        if watch is not None:
+            watch(Status(done, total, report.model, "", fetching=True))
+
+    model = zoo.load(report.model, scale=config.scale, progress=fetched)
     backend = prepare.prepare(
         model,
         info.size,
