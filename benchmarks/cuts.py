@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from tween.frame import Frame
-from tween.pipeline import cuts
-from tween.pipeline.cuts import CutDetector, luma, residual, strangeness
+from tween.video import cuts
+from tween.video.cuts import CutDetector, luma, residual, strangeness
 
 Row = dict[str, str]
 Clips = dict[str, list[Tensor]]  # the small lumas of each row's frames

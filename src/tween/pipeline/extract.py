@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import BadOption, OutputExists, TweenError
 from ..frame import Frame
+from ..video.cuts import CutDetector, same_picture
 from ..video.doors import open_sink, open_source
 from ..video.stream import FrameSource
 from . import offline
-from .cuts import CutDetector, same_picture
 
 
 @dataclass

@@ -20,9 +20,9 @@ from ..models import zoo
 from ..models.model import Model, Spec
 from ..ops.canvas import Canvas
 from ..timeline import Timeline
+from ..video.cuts import CutDetector
 from ..video.doors import open_source
 from ..video.stream import FrameSource
-from .cuts import CutDetector
 from .interpolator import CutPolicy, Interpolator
 
 Picture = TypeVar("Picture", "np.ndarray[Any, Any]", Tensor)

@@ -24,7 +24,7 @@ from ..errors import UnknownTime
 from ..frame import Frame
 from ..ops.canvas import Canvas, to_float, to_integer
 from ..timeline import Instant, Timeline, Times
-from .cuts import same_picture
+from ..video.cuts import same_picture
 
 CutPolicy = Literal["hold", "blend", "off"]
 HALF = Fraction(1, 2)

@@ -135,9 +135,9 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     Raises:
         TweenError: any mistake of the user's.
     """
+    from ..video.cuts import CutDetector
     from ..video.doors import open_sink
     from . import offline
-    from .cuts import CutDetector
     from .predictor import Predictor, Score, after_last, zero_delay
 
     whole = config.whole or config.ahead is None
@@ -253,7 +253,7 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
     Raises:
         UnknownTime: no number of halvings reaches it (the words say which factors would do), or the model predicts.
     """
-    from .cuts import CutDetector
+    from ..video.cuts import CutDetector
     from .interpolator import Interpolator, doublings
 
     def one(wanted: Timeline) -> Interpolator:

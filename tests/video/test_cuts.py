@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from tween.frame import Frame
-from tween.pipeline.cuts import CutDetector, luma, same_picture, strangeness
+from tween.video.cuts import CutDetector, luma, same_picture, strangeness
 
 HEIGHT, WIDTH = 144, 256
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "cuts.py"
@@ -159,7 +159,7 @@ def test_alpha_is_ignored():
 
 def test_each_frame_is_read_once(monkeypatch):
     read = []
-    monkeypatch.setattr("tween.pipeline.cuts.luma", lambda frame: read.append(frame.pts) or luma(frame))
+    monkeypatch.setattr("tween.video.cuts.luma", lambda frame: read.append(frame.pts) or luma(frame))
     frames = [framed(picture, k) for k, picture in enumerate(A)]
     detector = CutDetector()
     for k in range(1, len(frames)):
