@@ -98,6 +98,18 @@ class UnsupportedStream(TweenError):
     """A stream or pixel format that the target cannot hold."""
 
 
+class BrokenPicture(TweenError):
+    """A picture of a set that is missing or cannot be decoded."""
+
+
+class WrongLayout(TweenError):
+    """A folder that does not hold the set it was said to hold."""
+
+
+class MissingTerm(TweenError):
+    """A loss term that needs what the model or the sample does not give."""
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """The known words most like `word`, as ` (did you mean a, b?)`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)

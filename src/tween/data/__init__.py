@@ -1,0 +1,1 @@
+"""Clips, sets of them, and the samples that a model is trained on."""

@@ -1,0 +1,1 @@
+"""Pure loss terms: tensors in, one number out."""

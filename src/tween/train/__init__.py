@@ -1,0 +1,1 @@
+"""Training: one readable loop for every network."""
