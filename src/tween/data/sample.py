@@ -129,5 +129,5 @@ def collated(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor 
 
 def batch_of(frames: Tensor, target: Tensor, t: Tensor, flow: Tensor | None, device: str | torch.device) -> Batch:
     """What `collated` gives, as floats in [0, 1] on `device`."""
-    moved = (to_float(picture.to(device, non_blocking=True)) for picture in (frames, target))
-    return Batch(*moved, t.to(device), None if flow is None else flow.to(device, non_blocking=True))
+    seen, wanted = (to_float(picture.to(device, non_blocking=True)) for picture in (frames, target))
+    return Batch(seen, wanted, t.to(device), None if flow is None else flow.to(device, non_blocking=True))
