@@ -77,3 +77,14 @@ def test_rounding_is_what_a_file_does():
     a = torch.full((1, 3, 8, 8), 0.4)
     assert math.isinf(float(image.psnr_8bit(a, a + 0.001)))
     assert float(image.psnr_8bit(a, a + 1 / 255)) == pytest.approx(20 * math.log10(255), abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [image.ssim_3d, image.ssim_2d])
+def test_ssim_is_one_number_however_it_is_computed(metric):
+    """OpenCV blurs plain pictures; torch blurs where a gradient is wanted, and halves of tensors."""
+    a, b = pair()
+    learning = a.clone().requires_grad_()
+    with_gradient = metric(learning, b)
+    with_gradient.sum().backward()
+    torch.testing.assert_close(with_gradient.detach(), metric(a, b), atol=1e-6, rtol=0)
+    assert learning.grad.abs().max() > 0
