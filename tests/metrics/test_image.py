@@ -79,7 +79,7 @@ def test_rounding_is_what_a_file_does():
     assert float(image.psnr_8bit(a, a + 1 / 255)) == pytest.approx(20 * math.log10(255), abs=1e-3)
 
 
-@pytest.mark.parametrize("metric", [image.ssim_3d, image.ssim_2d])
+@pytest.mark.parametrize("metric", [image.ssim_3d, image.ssim_2d, image.ssim_zero_padded, image.ssim_valid])
 def test_ssim_is_one_number_however_it_is_computed(metric):
     """OpenCV blurs plain pictures; torch blurs where a gradient is wanted, and halves of tensors."""
     a, b = pair()
