@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "src" / "tween"
 FLOORS = {
     "errors": 1,
     "frame": 2, "timeline": 2,
-    "ops": 3, "video": 3,
+    "curve": 3, "ops": 3, "video": 3,
     "losses": 4, "metrics": 4,
     "models": 5,
     "data": 6, "backends": 6,

@@ -1,4 +1,4 @@
-"""Which instants are wanted: `Times(2)`, `Rate(60)`, `Slow(4)`. Exact, and free of torch.
+"""Which instants are wanted: `Times(2)`, `Rate(60)`, `Slow(4)` (and `Curve`, beside). Exact, and free of torch.
 
 source   a           b           c    end          every gap [a, b) is asked once, in order;
          |-----------|-----------|-----)           the last frame's own time [c, end) is asked once
@@ -41,7 +41,11 @@ class Timeline(Protocol):
         ...
 
     def stretch(self) -> Fraction:
-        """Output seconds for one source second: 1 unless time itself is slowed."""
+        """Output seconds for one source second: 1 unless time itself is slowed; the mean where that changes."""
+        ...
+
+    def span(self, a: Fraction, b: Fraction) -> Fraction:
+        """Output seconds that the source's [a, b) takes; negative where b < a."""
         ...
 
     def tick(self) -> Fraction | None:
@@ -74,6 +78,9 @@ class Times:
 
     def stretch(self) -> Fraction:
         return Fraction(1)
+
+    def span(self, a: Fraction, b: Fraction) -> Fraction:
+        return b - a
 
     def tick(self) -> None:
         return None
@@ -108,6 +115,9 @@ class Rate:
 
     def stretch(self) -> Fraction:
         return Fraction(1)
+
+    def span(self, a: Fraction, b: Fraction) -> Fraction:
+        return b - a
 
     def tick(self) -> Fraction:
         return 1 / self.rate
@@ -156,6 +166,9 @@ class Slow:
 
     def stretch(self) -> Fraction:
         return self.factor
+
+    def span(self, a: Fraction, b: Fraction) -> Fraction:
+        return (b - a) * self.factor
 
     def tick(self) -> Fraction | None:
         return self._inner().tick()
