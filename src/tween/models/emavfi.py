@@ -141,25 +141,30 @@ class EmaVfi(Model):
         return (first, second, *(beside(x) for x in (*appearance, *found)))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """The frame at `t` `[B]`; `aux` holds `flow`, `mask` and `merged`, the frame before its refinement."""
+        """The frame at `t` `[B]`; `aux` holds `flow`, `mask`, `merged`, the frame before its refinement, and
+        `merged_coarse`, what the first of the two heads would show (on the grid on which motion is sought)."""
         first, second, *features = scene
-        flow, mask = self.seek(scene, t)
+        flow, mask, coarse = self.seek(scene, t)
         seen0, seen1 = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:4])
         weight = torch.sigmoid(mask)
         merged = seen0 * weight + seen1 * (1 - weight)
         pictures = torch.cat((first, second, seen0, seen1, mask, flow), dim=1)
         residual = self.unet(pictures, warp_pyramid(features[:5], flow))
-        return Prediction((merged + residual).clamp(0, 1), {"flow": flow, "mask": weight, "merged": merged})
+        aux = {"flow": flow, "mask": weight, "merged": merged, "merged_coarse": coarse}
+        return Prediction((merged + residual).clamp(0, 1), aux)
 
-    def seek(self, scene: Tensors, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Flow `[B, 4, H, W]` in pixels and the mask's logit `[B, 1, H, W]` at `t`, at full size, float32."""
+    def seek(self, scene: Tensors, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Flow `[B, 4, H, W]` in pixels and the mask's logit `[B, 1, H, W]` at `t`, at full size, float32; and the
+        frame that the first head's flow and mask give, `[B, 3, H * scale, W * scale]`."""
         first, second, *features = scene
         first, second = resize(first, self.scale), resize(second, self.scale)
         coarse, fine = self.block
         flow, mask = coarse(at(t, features[5], features[6]), [first, second], None)
         seen0, seen1 = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:4])
+        weight = torch.sigmoid(mask)
+        merged = seen0 * weight + seen1 * (1 - weight)
         more, change = fine(at(t, features[7], features[8]), [first, second, seen0, seen1, mask], flow)
-        return resize_flow(flow + more, 1 / self.scale), resize(mask + change, 1 / self.scale)
+        return resize_flow(flow + more, 1 / self.scale), resize(mask + change, 1 / self.scale), merged
 
 
 def beside(x: Tensor) -> Tensor:
