@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from .codecs import finest, plan_for
 from .colour import RGB, FromRgb, full_range_of, put_tags
 from .draft import Draft
 from .files import FileSource
+from .segments import Packets, PacketWriter, Segment
 from .stream import Encoding, FrameSource
 from .streams import Copies, stream_names
 
@@ -42,7 +44,19 @@ class FileSink:
 
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         self._origin = like if isinstance(like, FileSource) else None
-        self._draft = Draft(path, overwrite=encoding.overwrite, source=self._origin.path if self._origin else None)
+        self.draft = Draft(
+            path,
+            overwrite=encoding.overwrite,
+            source=self._origin.path if self._origin else None,
+            resume=encoding.segment > 0,
+        )
+        try:
+            self._prepare(path, like, encoding)
+        except BaseException:
+            self.draft.discard()
+            raise
+
+    def _prepare(self, path: Path, like: FrameSource, encoding: Encoding) -> None:
         self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
         self._like, self._encoding = like, encoding
         self._copies = Copies(self._origin if encoding.others else None, self._plan.container, encoding.stretch)
@@ -56,8 +70,19 @@ class FileSink:
         self._shift = Fraction(0)
         self._durations: dict[int, int] = {}
         self._newest: av.Packet | None = None
-        self._first, self._past = (0, 0), 0
+        self._first, self._past, self._encoded = (0, 0), 0, 0
         self._container: OutputContainer | None = None
+        self._scratch: OutputContainer | None = None
+        self._segments: list[Segment] = []
+        self._finished: Callable[[Segment], None] | None = None
+        self._log: PacketWriter | None = None
+
+    def resume(self, done: Sequence[Segment], finished: Callable[[Segment], None]) -> None:
+        """Before the first frame: go on after `done`, and call `finished` for each segment more."""
+        self._segments, self._finished = list(done), finished
+        self.draft.keeps = bool(done)
+        if done:
+            self._place(done[0].begin)
 
     def write(self, frame: Frame) -> None:
         """Append one frame; pts must grow. The last frame lasts its `duration`, every other until the next.
@@ -74,6 +99,8 @@ class FileSink:
             if frame.size != self._held.size:
                 raise ValueError(f"frame of {frame.size[1]}x{frame.size[0]} in a video of {self._held.size[::-1]}")
             self._encode(self._held, frame.pts - self._held.pts)
+            if self._log is not None and self._encoded == self._encoding.segment:
+                self._end_segment()
         self._held = frame
 
     def __enter__(self) -> FileSink:
@@ -85,9 +112,9 @@ class FileSink:
         try:
             if error is None:
                 self._finish()
-                self._draft.commit()
+                self.draft.commit()
         except (OSError, FFmpegError) as broken:
-            raise self._draft.failure(broken) from broken
+            raise self.draft.failure(broken) from broken
         finally:
             self._abandon()
 
@@ -105,20 +132,36 @@ class FileSink:
         return colour
 
     def _begin(self, frame: Frame) -> None:
-        height, width = frame.size
+        if not self._segments:
+            self._place(frame.pts)
+        if not self._encoding.segment:
+            self._open(frame.pts, frame.size)
+
+    def _place(self, first: Fraction) -> None:
+        """Learn when the first frame is shown: of a source with a window, it stands at 0."""
         if self._origin is not None and self._origin.start is not None:
-            self._shift = frame.pts
+            self._shift = first
+
+    def _open(self, first: Fraction, size: tuple[int, int]) -> None:
+        """Open the output and write its header. `first`: when its first frame is shown."""
         self._container = av.open(
-            str(self._draft.part), "w", format=self._plan.container, container_options=self._muxer_options()
+            str(self.draft.part), "w", format=self._plan.container, container_options=self._muxer_options()
         )
+        self._stream = self._picture_stream(self._container, size)
+        self._copies.begin(self._container, origin=first, shift=self._shift)
+        with self._told():
+            self._container.start_encoding()
+
+    def _picture_stream(self, container: OutputContainer, size: tuple[int, int]) -> VideoStream:
+        """A stream of pictures in a container, its encoder ready to begin."""
+        height, width = size
         rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
         stream = cast(
             VideoStream,
-            self._container.add_stream(
+            container.add_stream(
                 self._plan.encoder.library, rate=rate, width=width, height=height, time_base=self._grid
             ),
         )
-        self._stream = stream
         stream.pix_fmt = self._plan.pixel_format
         stream.codec_context.time_base = self._grid
         stream.codec_context.thread_type = "AUTO"
@@ -136,9 +179,28 @@ class FileSink:
                 "another codec is needed",
                 "--codec h264" if self._plan.codec != "h264" else "--codec ffv1",
             ) from error
-        self._copies.begin(self._container, origin=frame.pts, shift=self._shift)
+        return stream
+
+    def _begin_segment(self, frame: Frame) -> None:
+        self._scratch = av.open(io.BytesIO(), "w", format=self._plan.container)
+        self._stream = self._picture_stream(self._scratch, frame.size)
+        self._segment_begins, self._encoded = frame, 0
         with self._told():
-            self._container.start_encoding()
+            self._log = PacketWriter(self.draft.work / f"{len(self._segments):08d}.packets")
+
+    def _end_segment(self) -> None:
+        """Nothing more belongs to the segment: empty its encoder, and tell of it."""
+        self._mux(self._stream.encode(None))
+        assert self._log is not None
+        assert self._scratch is not None
+        with self._told():
+            log, self._log = self._log, None
+            segment = log.close(self._segment_begins.pts, self._segment_begins.size)
+            self._segments.append(segment)
+            self._scratch.close()
+            if self._finished is not None:
+                self._finished(segment)
+                self.draft.keeps = True
 
     def _dress(self, stream: VideoStream) -> None:
         """Give the stream what is no pixel: aspect, rotation, names."""
@@ -161,6 +223,9 @@ class FileSink:
         return {"movflags": "+faststart", "movie_timescale": str(scale)}
 
     def _encode(self, frame: Frame, duration: Fraction) -> None:
+        if self._encoding.segment and self._log is None:
+            self._begin_segment(frame)
+        self._encoded += 1
         picture = self._picture(frame)
         ticks = round((frame.pts - self._shift) / self._grid)
         until = round((frame.pts - self._shift + duration) / self._grid)
@@ -183,10 +248,16 @@ class FileSink:
         is_same = native.format.name == self._plan.pixel_format and self._colour == self._like.info.colour
         return native if is_same else self._from_rgb.recode(native)
 
-    def _mux(self, packets: list[av.Packet]) -> None:
-        """Mux all packets but the newest, which waits: it may be the last, and then lasts longer."""
+    def _mux(self, packets: Iterable[av.Packet]) -> None:
+        """Mux all packets but the newest, which waits: it may be the last, and then lasts longer. Those of a segment
+        wait in its file."""
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, packet.duration)
+            if self._log is not None:
+                with self._told():
+                    self._log.write(packet)
+                continue
+            packet.stream = self._stream
             packet.dts = self._decoding_time(packet)
             self._past = max(self._past, (packet.pts or 0) + (packet.duration or 0))
             if self._newest is not None:
@@ -220,11 +291,15 @@ class FileSink:
             self._container.mux(packet)
 
     def _finish(self) -> None:
-        if self._held is None:
+        if self._held is not None:
+            rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
+            self._encode(self._held, self._held.duration or 1 / rate)
+        elif not self._segments:
             raise EmptyVideo("no frame was written", "at least one is needed")
-        rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
-        self._encode(self._held, self._held.duration or 1 / rate)
-        self._mux(self._stream.encode(None))
+        if self._encoding.segment:
+            self._join()
+        else:
+            self._mux(self._stream.encode(None))
         self._send_last()
         assert self._container is not None
         with self._told():
@@ -233,16 +308,26 @@ class FileSink:
             container, self._container = self._container, None
             container.close()
 
+    def _join(self) -> None:
+        """All segments into one file, packets as they are."""
+        if self._log is not None:
+            self._end_segment()
+        self._open(self._segments[0].begin, self._segments[0].size)
+        with self._told():
+            self._mux(Packets(self.draft.work, self._segments, self._grid))
+
     def _abandon(self) -> None:
         """Close what is open and remove what is unfinished; after a commit there is neither."""
         self._copies.close()
+        if self._log is not None:
+            self._log.abandon()
         container, self._container = self._container, None
         if container is not None:
             with contextlib.suppress(OSError):
-                self._draft.discard()  # first, where the system allows it: closing then has nothing to finish
+                self.draft.part.unlink(missing_ok=True)  # first, where possible: closing then has nothing to finish
             with contextlib.suppress(OSError, FFmpegError):
                 container.close()
-        self._draft.discard()
+        self.draft.discard()
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -250,7 +335,7 @@ class FileSink:
         try:
             yield
         except (OSError, FFmpegError) as error:
-            raise self._draft.failure(error) from error
+            raise self.draft.failure(error) from error
 
 
 def _grids(like: FrameSource, encoding: Encoding) -> list[Fraction]:

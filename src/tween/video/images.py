@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from ..errors import Conflict, EmptyVideo, NotAVideo, TruncatedInput, TweenError
 from ..frame import Colour, Frame, VideoInfo
 from .colour import FromRgb, ToRgb
 from .draft import FRAME, Draft
+from .segments import Segment, on_disk
 from .stream import Encoding, FrameSource
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -123,9 +124,25 @@ class FolderSink:
         if is_there and encoding.overwrite and not all(FRAME.fullmatch(f.name) for f in path.iterdir()):
             raise Conflict(f"{path} holds other things than frames", "a folder of its own is needed", "-o another name")
         source = getattr(like, "path", None)
-        self._draft = Draft(path, overwrite=encoding.overwrite or (path.is_dir() and not is_there), source=source)
-        self._count = 0
+        self.draft = Draft(
+            path,
+            overwrite=encoding.overwrite or (path.is_dir() and not is_there),
+            source=source,
+            resume=encoding.segment > 0,
+        )
+        self._count, self._segment = 0, encoding.segment
+        self._unfinished: list[Path] = []
+        self._begins = Fraction(0)
+        self._finished: Callable[[Segment], None] | None = None
         self.notes = [f"{words} left out: a folder of pictures holds none" for words in _unheard(like.info)]
+
+    def resume(self, done: Sequence[Segment], finished: Callable[[Segment], None]) -> None:
+        """Before the first frame: go on after `done`, and call `finished` for each segment more."""
+        self._finished, self._count = finished, sum(segment.frames for segment in done)
+        self.draft.keeps = bool(done)
+        for file in self.draft.part.glob("frame_*.png") if self.draft.part.is_dir() else ():
+            if int(file.stem.removeprefix("frame_")) >= self._count:
+                file.unlink()
 
     def write(self, frame: Frame) -> None:
         """Write one picture.
@@ -134,11 +151,30 @@ class FolderSink:
             DiskFull, CannotWrite: as they say.
         """
         try:
-            self._draft.part.mkdir(exist_ok=True)
-            write_picture(self._draft.part / f"frame_{self._count:06d}.png", frame.data)
+            self.draft.part.mkdir(exist_ok=True)
+            file = self.draft.part / f"frame_{self._count:06d}.png"
+            write_picture(file, frame.data)
+            self._count += 1
+            if self._segment:
+                self._add(file, frame)
         except OSError as error:
-            raise self._draft.failure(error) from error
-        self._count += 1
+            raise self.draft.failure(error) from error
+
+    def _add(self, file: Path, frame: Frame) -> None:
+        """One picture more in the segment; if it is the last, all are put on the disk and told of."""
+        self._begins = self._begins if self._unfinished else frame.pts
+        self._unfinished.append(file)
+        if len(self._unfinished) < self._segment:
+            return
+        for one in self._unfinished:
+            with one.open("rb+") as opened:
+                on_disk(opened)
+        total = sum(one.stat().st_size for one in self._unfinished)
+        done = Segment(self._unfinished[0].name, len(self._unfinished), self._begins, frame.size, total)
+        self._unfinished = []
+        if self._finished is not None:
+            self._finished(done)
+            self.draft.keeps = True
 
     def __enter__(self) -> FolderSink:
         return self
@@ -150,11 +186,11 @@ class FolderSink:
             if error is None:
                 if not self._count:
                     raise EmptyVideo("no frame was written", "at least one is needed")
-                self._draft.commit()
+                self.draft.commit()
         except OSError as broken:
-            raise self._draft.failure(broken) from broken
+            raise self.draft.failure(broken) from broken
         finally:
-            self._draft.discard()
+            self.draft.discard()
 
 
 def read_picture(path: Path, *, deep: bool) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ..errors import TweenError
 from ..frame import Frame, VideoInfo
+from .draft import Draft
+from .segments import Segment
 
 Codec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
 
@@ -59,6 +61,22 @@ class FrameSink(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A sink that was opened with `Encoding.segment`: what an earlier run finished is still there, and it tells of
+    every segment that it finishes.
+
+    Attributes:
+        draft: where the unfinished output and its journal are.
+    """
+
+    draft: Draft
+
+    def resume(self, done: Sequence[Segment], finished: Callable[[Segment], None]) -> None:
+        """Before the first frame: go on after `done`, which are whole, and call `finished` for each one more."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How a video is written.
@@ -73,6 +91,8 @@ class Encoding:
         stretch: output seconds for one source second; sound is copied only at 1.
         overwrite: replace a file that is there.
         others: copy sound, subtitles and whatever else the source holds beside the picture.
+        segment: frames that are finished together, so that a later run can go on after them (see `Resumable`); 0
+            finishes all at once.
     """
 
     codec: Codec = "auto"
@@ -83,3 +103,4 @@ class Encoding:
     stretch: Fraction = Fraction(1)
     overwrite: bool = False
     others: bool = True
+    segment: int = 0
