@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..models.model import Model, Tensors
+from ..models.model import Model, Prediction, Tensors
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,9 +49,12 @@ class TorchBackend:
 
     def render(self, scene: Tensors, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, H, W]` in [0, 1], float32, on the CPU, contiguous."""
+        return self.look(scene, t).frame.to("cpu", torch.float32).contiguous()
+
+    def look(self, scene: Tensors, t: Tensor) -> Prediction:
+        """As `render`, with all that the model tells besides (flows, masks), on the device; for looking at."""
         with self._as_asked():
-            frame = self._model.render(scene, t.to(self.device, torch.float32)).frame
-            return frame.to("cpu", torch.float32).contiguous()
+            return self._model.render(scene, t.to(self.device, torch.float32))
 
     @contextmanager
     def _as_asked(self) -> Iterator[None]:
