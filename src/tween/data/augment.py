@@ -15,8 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from statistics import NormalDist
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +22,7 @@ import torch
 
 from ..errors import BadOption
 from ..models.dis import opencv
+from .noise import noisy
 from .sample import Sample
 
 Array = np.ndarray[Any, Any]
@@ -304,23 +303,10 @@ def _degraded(pictures: list[Array], augment: Augment, rng: np.random.Generator)
     quality = int(rng.integers(augment.quality[0], augment.quality[1] + 1))
     spared = [] if augment.degraded == "all" else [pictures.pop()]
     if draws[0] < augment.noise:
-        pictures = [_noisy(picture, deviation, rng) for picture in pictures]
+        pictures = [noisy(picture, deviation, rng) for picture in pictures]
     if draws[1] < augment.compression:
         pictures = [_compressed(picture, quality) for picture in pictures]
     return pictures + spared
-
-
-@lru_cache(maxsize=1)
-def _bell() -> Array:
-    """The normal distribution, as 256 values that are equally likely."""
-    return np.array([NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)], np.float32)
-
-
-def _noisy(picture: Array, deviation: float, rng: np.random.Generator) -> Array:
-    cv2 = opencv()
-    levels = np.rint(_bell() * (deviation / _bell().std())).astype(np.int16)
-    grain = levels[np.frombuffer(rng.bytes(picture.size), np.uint8)].reshape(picture.shape)
-    return cv2.add(np.ascontiguousarray(picture), grain, dtype=cv2.CV_8U)
 
 
 def _compressed(picture: Array, quality: int) -> Array:

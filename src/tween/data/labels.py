@@ -27,6 +27,7 @@ from .sample import Sample
 
 STEP = 1 / 32  # pixels
 LARGEST = 32767 * STEP
+UNKNOWN = -32768  # steps: NaN, where a label does not know
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Labels:
         return self.path(name, target, first, second).is_file()
 
     def load(self, name: str, target: int, first: int, second: int) -> Tensor | None:
-        """float32 `[4, H, W]` pixels, target -> first (x, y), target -> second (x, y); None where there is none.
+        """float32 `[4, H, W]` pixels, target -> first (x, y), target -> second (x, y), NaN where nobody knows; None
+        where there is no label.
 
         Raises:
             BrokenPicture: a file that cannot be read.
@@ -57,12 +59,13 @@ class Labels:
         try:
             with np.load(path) as stored:
                 steps = np.cumsum(stored["flow"], axis=-1, dtype=np.int16)
+                flow = np.where(steps == UNKNOWN, np.float32(np.nan), steps * np.float32(STEP))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             again = f"delete {path} and run tween flow again"
             raise BrokenPicture(f"the flow label {path} cannot be read ({error})", "", again) from error
-        return torch.from_numpy(steps.astype(np.float32) * np.float32(STEP))
+        return torch.from_numpy(flow)
 
     def save(self, name: str, target: int, first: int, second: int, flow: Tensor, *, which: str = "") -> Path:
         """Store a label, whole or not at all; flow float32 `[4, H, W]` pixels, cut off at 1023.
@@ -71,7 +74,9 @@ class Labels:
             CannotWrite: the folder is closed to us, or the disk is full.
         """
         path = self.path(name, target, first, second)
-        steps = np.rint(flow.detach().cpu().numpy().clip(-LARGEST, LARGEST) / STEP).astype(np.int16)
+        pixels = flow.detach().cpu().numpy()
+        steps = np.rint(np.nan_to_num(pixels).clip(-LARGEST, LARGEST) / STEP).astype(np.int16)
+        steps[np.isnan(pixels)] = UNKNOWN
         differences = np.diff(steps, axis=-1, prepend=np.int16(0))  # wraps around as cumsum does on the way back
         part: Path | None = None
         try:
