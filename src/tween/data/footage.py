@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -105,9 +105,8 @@ class Index:
         stream: which of the file's streams is shown.
         turns: quarter turns counter-clockwise that make a decoded picture upright.
         colour: its tags. is_deep: more than 8 bits a sample.
-        ticks: int64 [length], pts of the pictures; None where the file does not tell, which makes reading slow.
+        ticks: int64 [length], pts of the pictures, growing; None where the file does not tell, which makes reading slow.
         keys: int64 [keyframes, 2], pts and decoding time of the packets at which decoding can begin, by pts.
-        is_certain: the pictures were counted by decoding them all.
     """
 
     length: int
@@ -118,10 +117,6 @@ class Index:
     is_deep: bool
     ticks: NDArray[np.int64] | None
     keys: NDArray[np.int64]
-    is_certain: bool
-
-
-_DECODED: set[tuple[str, tuple[int, int]]] = set()  # files whose packets did not tell the truth
 
 
 def index_of(path: str) -> Index:
@@ -130,8 +125,7 @@ def index_of(path: str) -> Index:
     Raises:
         BrokenPicture: it is missing, or no video that can be read.
     """
-    stamp = _stamp(path)
-    return _index(path, *stamp, decode=(path, stamp) in _DECODED)
+    return _index(path, *_stamp(path))
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -144,23 +138,20 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=4096)
-def _index(path: str, size: int, changed_ns: int, *, decode: bool) -> Index:
+def _index(path: str, size: int, changed_ns: int) -> Index:  # noqa: ARG001
     try:
         with FileSource(Path(path)) as source:
-            if not decode:
-                head = [frame.native.pts for frame in islice(source, PROBE)]
-                packets = _packets(path, source.index)
-                ticks = _shown(packets, head)
-                if ticks is not None:
-                    return _made(source, ticks, len(ticks), packets, is_certain=False)
-            else:
-                packets = _packets(path, source.index)
-                told = [frame.native.pts for frame in source]
-                ticks = None if None in told or len(set(told)) < len(told) else np.array(told, np.int64)
-                return _made(source, ticks, len(told), packets, is_certain=True)
+            packets = _packets(path, source.index)
+            shown = iter(source)
+            told = [frame.native.pts for frame in islice(shown, PROBE)]
+            ticks = _shown(packets, told)
+            if ticks is None:  # the packets do not tell: count the pictures themselves
+                told += [frame.native.pts for frame in shown]
+                is_told = None not in told and len(set(told)) == len(told)
+                ticks = np.array(told, np.int64) if is_told else None
+            return _made(source, ticks, len(told) if ticks is None else len(ticks), packets)
     except (TweenError, FFmpegError, OSError) as error:
         raise BrokenPicture(f"{path} cannot be read ({_why(error)})", "a video file is needed") from error
-    return _index(path, size, changed_ns, decode=True)
 
 
 @dataclass(frozen=True)
@@ -204,9 +195,7 @@ def _shown(packets: list[Packet], head: list[int | None]) -> NDArray[np.int64] |
     return ticks if is_plain else None
 
 
-def _made(
-    source: FileSource, ticks: NDArray[np.int64] | None, length: int, packets: list[Packet], *, is_certain: bool
-) -> Index:
+def _made(source: FileSource, ticks: NDArray[np.int64] | None, length: int, packets: list[Packet]) -> Index:
     turns = source.info.rotation // 90 % 4
     high, wide = source.info.size
     keys = sorted(
@@ -221,7 +210,6 @@ def _made(
         is_deep=source.info.bit_depth > 8,
         ticks=ticks,
         keys=np.array(keys, np.int64).reshape(-1, 2),
-        is_certain=is_certain,
     )
 
 
@@ -264,25 +252,19 @@ class Decoder:
     def _native(self, place: int) -> av.VideoFrame:
         if place in self._kept:
             return self._kept[place]
-        while True:
-            try:
-                for begin in self._beginnings(place):
-                    try:
-                        begin()
-                        return self._reached(place)
-                    except Lost:
-                        self._next = None
-            except (TweenError, FFmpegError, OSError) as error:
-                self.close()
-                raise BrokenPicture(f"frame {place} of {self.path} cannot be read ({_why(error)})") from error
-            if self.index.is_certain:
-                raise BrokenPicture(
-                    f"frame {place} of {self.path} cannot be decoded (it shows {self.index.length})",
-                    "a whole video is needed",
-                )
+        try:
+            for begin in self._beginnings(place):
+                try:
+                    begin()
+                    return self._reached(place)
+                except Lost:
+                    self._next = None
+        except (TweenError, FFmpegError, OSError) as error:
             self.close()
-            _DECODED.add((self.path, self.stamp))
-            self.index = _index(self.path, *self.stamp, decode=True)
+            raise BrokenPicture(f"frame {place} of {self.path} cannot be read ({_why(error)})") from error
+        raise BrokenPicture(
+            f"frame {place} of {self.path} cannot be decoded (it holds {self.index.length})", "a whole video is needed"
+        )
 
     def _beginnings(self, place: int) -> Iterator[Any]:
         """Ways to begin decoding so that `place` comes, the quickest first: go on, seek a keyframe, read all."""
@@ -304,6 +286,10 @@ class Decoder:
     def _reached(self, place: int) -> av.VideoFrame:
         for found, native in self._run:
             self._next = found + 1
+            if native.is_corrupt:
+                if found == place:
+                    raise Lost
+                continue
             self._keep(found, native)
             if found == place:
                 return native
@@ -320,6 +306,8 @@ class Decoder:
 
     def _seek(self, ticks: int) -> None:
         self._next = None
+        if isinstance(self._container, _Closing):
+            self.close()
         if self._container is None:
             self._container = av.open(self.path, metadata_errors="replace")
             stream = self._container.streams[self.index.stream]
@@ -331,32 +319,29 @@ class Decoder:
         self._run = self._from_key(stream)
 
     def _from_key(self, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Places and pictures from the next keyframe packet on, one place after the other."""
-        assert self.index.ticks is not None
-        has_key, before = False, None
+        """Places and pictures from the next keyframe packet on."""
+        has_key = False
         for packet in self._container.demux(stream):
             has_key = has_key or packet.is_keyframe
-            if not has_key and packet.size:
-                continue
-            for native in _decoded(stream, packet):
-                place = self._place(native)
-                if place is None or native.is_corrupt or (before is not None and place != before + 1):
-                    raise Lost
-                before = place
-                yield place, native
+            if has_key or not packet.size:
+                yield from self._placed(_decoded(stream, packet))
 
-    def _place(self, native: av.VideoFrame) -> int | None:
+    def _placed(self, natives: Iterable[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Pictures with their places, by their pts."""
         ticks = self.index.ticks
         assert ticks is not None
-        place = int(np.searchsorted(ticks, native.pts)) if native.pts is not None else len(ticks)
-        return place if place < len(ticks) and ticks[place] == native.pts else None
+        for native in natives:
+            place = int(np.searchsorted(ticks, native.pts)) if native.pts is not None else len(ticks)
+            if place < len(ticks) and ticks[place] == native.pts:
+                yield place, native
 
     def _read_all(self) -> None:
-        """From the beginning, counting: slow, and right for every file that plays at all."""
+        """From the beginning: slow, and right for every file that plays at all."""
         self.close()
         source = FileSource(Path(self.path))
         self._container = _Closing(source)
-        self._run = ((place, frame.native) for place, frame in enumerate(source))
+        natives = (frame.native for frame in source)
+        self._run = enumerate(natives) if self.index.ticks is None else self._placed(natives)
 
 
 class _Closing:
@@ -374,8 +359,8 @@ def _decoded(stream: Any, packet: Any) -> list[av.VideoFrame]:
         frames: list[av.VideoFrame] = stream.decode(packet)
     except EOFError:
         return []
-    except FFmpegError as error:
-        raise Lost from error
+    except FFmpegError:  # a broken packet costs the pictures that need it
+        return []
     return frames
 
 
