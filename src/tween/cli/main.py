@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ..errors import TweenError, near
@@ -92,9 +93,15 @@ def _command(name: str):  # type: ignore[no-untyped-def]  # a module's `run`
 
 def _tell(error: TweenError, code: int, args: Sequence[str]) -> int:
     if "--json" in args:
-        print(json.dumps({"error": type(error).__name__, "message": str(error), "exit": code}))
+        words = json.dumps({"error": type(error).__name__, "message": str(error), "exit": code})
+        print(words, file=sys.stderr if _pipes_video(args) else sys.stdout)
     print(f"tween: {error}", file=sys.stderr)
     return code
+
+
+def _pipes_video(args: Sequence[str]) -> bool:
+    """Whether standard output is for video alone."""
+    return any(pair in {("-o", "-"), ("--output", "-")} for pair in pairwise(args))
 
 
 def _log(args: Sequence[str]) -> str:

@@ -72,8 +72,8 @@ def say(words: str, *, hidden: bool = False) -> None:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """The machine-readable result, on stdout, last."""
-    print(json_text.dumps(result, ensure_ascii=False))
+    """The machine-readable result, on stdout, last; on stderr where stdout was the video."""
+    print(json_text.dumps(result, ensure_ascii=False), file=sys.stderr if result.get("output") == "-" else sys.stdout)
 
 
 def finish(report: Report, *, quiet: bool, json: bool) -> int:

@@ -21,9 +21,9 @@ def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
 @dataclass(frozen=True)
 class _InOut:
     input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN", help_behavior_hint="")]
-    """A video file, or a folder of pictures."""
+    """A video file, a folder of pictures, or - for y4m on standard input."""
     output: Annotated[Path | None, option("OUT", "beside IN, named after what was done", "-o")] = None
-    """Where to write; a path without a suffix is a folder of pictures."""
+    """Where to write; a path without a suffix is a folder of pictures, - is y4m on standard output."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,11 @@ class _Running:
     preset: Annotated[str | None, option("WORD", "fast, or its like")] = None
     """The encoder's own word for its speed."""
     source_rate: Annotated[str | None, option("R", "24")] = None
-    """Frames a second of a folder of pictures."""
+    """Frames a second of a folder of pictures, or of --raw."""
+    raw: Annotated[str | None, option("WxH[:FORMAT]", "standard input is y4m")] = None
+    """Standard input holds bare pictures of this size: 1280x720 (RGB of 8 bits), 1280x720:yuv420p10le."""
+    pipe_format: Annotated[str, option("FORMAT", "y4m")] = "y4m"
+    """What goes to standard output: y4m, or bare pictures: rgb24, rgb48le, yuv420p."""
     start: Annotated[str | None, option("TIME")] = None
     """Begin here: seconds or h:m:s."""
     end: Annotated[str | None, option("TIME")] = None
@@ -112,6 +116,8 @@ def output_of(config: RenderConfig | PredictConfig) -> Path:
     """Where to write: as asked, or beside the input under a name that says what was done."""
     if config.output is not None:
         return config.output
+    if str(config.input) == "-":
+        raise BadOption("standard input has no name for the output to be called after", "say where to write", "-o -")
     what = _what(config).replace("/", "-").replace(":", "-")
     suffix = config.input.suffix.lower()
     kept = suffix if suffix in {".mp4", ".mov", ".mkv"} else "" if config.input.is_dir() else ".mp4"

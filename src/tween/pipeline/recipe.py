@@ -171,7 +171,7 @@ def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
 
     rate = None if config.source_rate is None else positive(config.source_rate, "--source-rate")
     start, end = seconds(config.start, "--start"), seconds(config.end, "--end")
-    with open_source(config.input, start=start, end=end, rate=rate) as source:
+    with open_source(config.input, start=start, end=end, rate=rate, raw=config.raw) as source:
         yield source
 
 
@@ -186,6 +186,7 @@ def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: Vi
         time_base=timeline.grid(info.time_base),
         stretch=timeline.stretch(),
         overwrite=config.overwrite,
+        pipe_format=config.pipe_format,
     )
 
 

@@ -5,45 +5,64 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import BadOption
+from ..errors import BadOption, Conflict
 from .files import FileSource
 from .filesink import FileSink
 from .images import FolderSink, FolderSource
+from .pipes import PIPE, PipeSource, is_y4m
+from .pipesink import PipeSink
 from .stream import Encoding, FrameSink, FrameSource
+from .y4m import raw_layout
 
 
 def open_source(
-    path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None, rate: Fraction | None = None
+    path: str | Path,
+    *,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    rate: Fraction | None = None,
+    raw: str | None = None,
 ) -> FrameSource:
-    """The frames of a video file or a folder of pictures.
+    """The frames of a video file, a folder of pictures, or standard input.
 
     Args:
-        path: a file, or a folder of pictures in the order of their names, numbers counted as numbers.
-        start, end: give only the frames in [start, end), seconds from the file's beginning.
-        rate: frames a second of a folder of pictures; None takes 24. A file has its own.
+        path: a file; a folder of pictures in the order of their names, numbers counted as numbers; `-` for y4m on
+            standard input.
+        start, end: give only the frames in [start, end), seconds from the beginning.
+        rate: frames a second of a folder of pictures (None takes 24) or of bare pictures. A file has its own.
+        raw: standard input holds bare pictures, `1280x720` or `1280x720:rgb48le`.
 
     Raises:
         MissingFile, NotAVideo, NoVideoStream, EmptyVideo, UnsupportedStream: as they say.
-        BadOption: `rate` for a file, or an `end` that is not after `start`.
+        BadOption: `rate` for a file, or an `end` that is not after `start`. Conflict: `raw` for a file.
     """
     path = Path(path)
     if start is not None and end is not None and end <= start:
         raise BadOption(f"--start {float(start):g} --end {float(end):g}", "an end after the start is needed")
+    if raw is not None and path != PIPE:
+        raise Conflict(f"--raw for {path.name}", "it is for bare pictures on standard input", "IN is then -")
+    if path == PIPE:
+        layout = None if raw is None else raw_layout(raw, rate)
+        return PipeSource(path, layout=layout, rate=rate, start=start, end=end)
     if path.is_dir():
         return FolderSource(path, rate=rate or Fraction(24), start=start, end=end)
+    if is_y4m(path):
+        return PipeSource(path, rate=rate, start=start, end=end)
     if rate is not None:
         raise BadOption(f"a rate of {rate} for {path.name}", "only a folder of pictures needs to be given one")
     return FileSource(path, start=start, end=end)
 
 
 def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None = None) -> FrameSink:
-    """Where frames are written: a video file, or a folder of PNGs (a path without a suffix). Streams other than the
-    picture are copied from `like`.
+    """Where frames are written: a video file, a folder of PNGs (a path without a suffix), or `-` for standard output.
+    Streams other than the picture are copied from `like`.
 
     Raises:
         OutputExists, CannotWrite, BadOption, Conflict, UnsupportedStream: as they say.
     """
-    path = Path(path)
+    path, encoding = Path(path), encoding or Encoding()
+    if path == PIPE or path.suffix.lower() == ".y4m":
+        return PipeSink(path, like=like, encoding=encoding)
     if not path.suffix or path.is_dir():
-        return FolderSink(path, like=like, encoding=encoding or Encoding())
-    return FileSink(path, like=like, encoding=encoding or Encoding())
+        return FolderSink(path, like=like, encoding=encoding)
+    return FileSink(path, like=like, encoding=encoding)

@@ -43,7 +43,7 @@ class FolderSource:
     notes: list[str]
 
     def __init__(self, path: Path, *, rate: Fraction, start: Fraction | None, end: Fraction | None) -> None:
-        self.path, self.damage, self.notes = path, None, []
+        self.path, self.start, self.damage, self.notes = path, start, None, []
         self._rate = rate
         files = sorted((f for f in path.iterdir() if f.suffix.lower() in SUFFIXES), key=_natural)
         if not files:

@@ -1,0 +1,212 @@
+"""Pictures without compression from standard input or a file: y4m, or bare pictures.
+
+ffmpeg -i in.mp4 -f yuv4mpegpipe - | tween interpolate - -o - --rate 60 | mpv -
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+import av
+
+from ..errors import BadOption, EmptyVideo, NotAVideo, TruncatedInput, TweenError
+from ..frame import Colour, Frame, VideoInfo
+from .colour import ToRgb, depth_of
+from .y4m import (
+    FIELDS,
+    LONGEST,
+    MAGIC,
+    Layout,
+    read_header,
+)
+
+PIPE = Path("-")  # standard input or standard output
+STDIN = 0
+BLOCK = 1 << 20  # bytes read at a time: a header that lies about its size costs no memory
+
+
+def is_y4m(path: Path) -> bool:
+    """Whether a file begins as y4m does, whatever its name is."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+    return False
+
+
+class PipeSource:
+    """Pictures without compression, from standard input or a .y4m file: one after the other, evenly spaced.
+
+    Args:
+        path: `-` for standard input, or a file.
+        layout: how bare pictures lie; None reads a y4m header.
+        rate: pictures a second where the header does not say.
+        start, end: give only the frames in [start, end), seconds.
+
+    Raises:
+        NotAVideo, EmptyVideo, UnsupportedStream: as they say. BadOption: standard input is a keyboard, or a rate for
+            a stream that has one.
+    """
+
+    damage: TweenError | None
+    notes: list[str]
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        layout: Layout | None = None,
+        rate: Fraction | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> None:
+        self.path, self.start, self.end = path, start, end
+        self.damage, self.notes = None, []
+        self.sample_aspect: Fraction | None = None
+        self.name = "standard input" if path == PIPE else path.name
+        self._file = _opened(path)
+        try:
+            self._is_bare = layout is not None
+            self.layout = layout or self._header(rate)
+            self.interlaced = self.layout.fields in FIELDS
+            self.sample_aspect = self.layout.sample_aspect
+            self._left = self._pictures()
+            self._first = next(self._left, None)
+            if self._first is None:
+                raise self._nothing()
+            self.info = self._learn()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order of pts, from 0 on, as uint8 or (deeper than 8 bits) uint16 RGB `[3, H, W]`."""
+        if self._first is None:
+            raise RuntimeError("a source is read once; open it again to read it again")
+        to_rgb = ToRgb(self.info.colour, deep=self.info.bit_depth > 8)
+        tick = 1 / self.info.rate
+        found: tuple[int, bytes] | None = self._first
+        self._first = None
+        while found is not None:
+            place, data = found
+            native = self._decoded(data)
+            yield Frame(to_rgb(native), place * tick, tick, native)
+            found = next(self._left, None)
+
+    def __enter__(self) -> PipeSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def _header(self, rate: Fraction | None) -> Layout:
+        line = self._file.readline(LONGEST)
+        if not line:
+            raise EmptyVideo(f"{self.name} is empty", "a video in y4m is needed", "ffmpeg -i IN -f yuv4mpegpipe - |")
+        if not line.startswith(MAGIC):
+            raise NotAVideo(
+                f"{self.name} is no y4m",
+                "y4m, or the size of bare pictures, is needed",
+                "ffmpeg -i IN -f yuv4mpegpipe - |, or --raw 1280x720 --source-rate 30",
+            )
+        layout = read_header(line.rstrip(b"\r\n"), self.name)
+        if layout.rate is None and rate is None:
+            raise BadOption(f"{self.name} does not say its frame rate", "it has to be said", "--source-rate 30")
+        if layout.rate is not None and rate is not None:
+            raise BadOption(f"a rate of {rate} for {self.name}", f"its header says {layout.rate}", "leave it out")
+        return replace(layout, rate=layout.rate or rate)
+
+    def _learn(self) -> VideoInfo:
+        layout = self.layout
+        assert layout.rate is not None
+        if self.interlaced:
+            self.notes.append(
+                f"{self.name} is interlaced ({FIELDS[layout.fields]}); its pictures are taken as whole ones"
+            )
+        is_rgb = av.VideoFormat(layout.pixel_format).is_rgb
+        return VideoInfo(
+            size=layout.size,
+            rate=layout.rate,
+            bit_depth=depth_of(layout.pixel_format),
+            pixel_format=layout.pixel_format,
+            colour=Colour(0, 1, 13, True) if is_rgb else Colour(full_range=layout.full_range),
+            sample_aspect=layout.sample_aspect or Fraction(1),
+            codec="rawvideo",
+            has_alpha=any(part.is_alpha for part in av.VideoFormat(layout.pixel_format).components),
+            time_base=1 / layout.rate,
+        )
+
+    def _pictures(self) -> Iterator[tuple[int, bytes]]:
+        """(number of the picture, its bytes) of the part that is asked for."""
+        rate, place = cast(Fraction, self.layout.rate), 0
+        self._decoder = _decoder(self.layout)
+        while self.end is None or place / rate < self.end:
+            data = self._picture(place)
+            if data is None:
+                return
+            if self.start is None or place / rate >= self.start:
+                yield place, data
+            place += 1
+
+    def _picture(self, place: int) -> bytes | None:
+        """The next picture's bytes; None at the end, which may come too soon."""
+        if not self._is_bare:
+            mark = self._file.readline(LONGEST)
+            if not mark:
+                return None
+            if not mark.startswith(b"FRAME"):
+                self._broke(place, "what follows is no picture")
+                return None
+        data, wanted = bytearray(), self.layout.length
+        while len(data) < wanted:
+            block = self._file.read(min(BLOCK, wanted - len(data)))
+            if not block:
+                if data or not self._is_bare:
+                    self._broke(place, f"picture {place} has {len(data)} of {wanted} bytes")
+                return None
+            data += block
+        return bytes(data)
+
+    def _broke(self, place: int, why: str) -> None:
+        self.damage = TruncatedInput(
+            f"{self.name} broke off after {place} frames ({why})", "what could be read was rendered"
+        )
+
+    def _nothing(self) -> TweenError:
+        if self.damage is not None:
+            return EmptyVideo(f"no frame of {self.name} is whole", "at least one is needed")
+        if self.start is not None or self.end is not None:
+            return EmptyVideo(f"{self.name} shows no frame in the part asked for", "a part within the video is needed")
+        return EmptyVideo(f"{self.name} holds no frame", "at least one is needed")
+
+    def _decoded(self, data: bytes) -> av.VideoFrame:
+        native = self._decoder.decode(av.Packet(data))[0]
+        if self.layout.full_range is not None:
+            native.color_range = 2 if self.layout.full_range else 1
+        return native
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path != PIPE:
+        return path.open("rb")
+    if os.isatty(STDIN):
+        raise BadOption(
+            "standard input is a keyboard",
+            "a program that gives video is needed before it",
+            "ffmpeg -i IN -f yuv4mpegpipe - | tween ...",
+        )
+    return os.fdopen(os.dup(STDIN), "rb", buffering=BLOCK)
+
+
+def _decoder(layout: Layout) -> av.VideoCodecContext:
+    decoder = av.CodecContext.create("rawvideo", "r")
+    decoder.height, decoder.width = layout.size
+    decoder.pix_fmt = layout.pixel_format
+    return decoder
