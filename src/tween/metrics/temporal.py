@@ -44,8 +44,8 @@ def flicker(outputs: Tensor, truths: Tensor) -> Tensor:
 
     E_warp of Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018: each output is compared with the one
     before it, brought there by the flow of the truths; pixels whose forward and backward flow disagree (hidden in one
-    of the two, after Sundaram et al., ECCV 2010) are left out. Given here as the root of the mean square, times 255. Real
-    pictures flicker too: `flicker(truths, truths)` is what perfect outputs would have.
+    of the two, after Sundaram et al., ECCV 2010) are left out. Given here as the root of the mean square, times 255.
+    Real pictures flicker too: `flicker(truths, truths)` is what perfect outputs would have.
 
     Raises:
         TooShort, BadOption, MissingPackage: as `tof`.
