@@ -64,6 +64,11 @@ def test_a_video_lasts_as_long_as_the_curve_makes_it(curve, count):
     assert abs(len(walk(curve, frames, end)) / curve.rate - curve.span(F(0), end)) <= 1 / curve.rate + NEAR
 
 
+@given(curves(), st.fractions(-3, 9), st.fractions(-9, 9))
+def test_a_span_can_be_undone(curve, a, seconds):
+    assert abs(curve.span(a, curve.source_after(a, seconds)) - seconds) < F(1, 10**7)
+
+
 @given(curves())
 def test_asking_from_the_middle_gives_the_same_instants(curve):
     frames, _ = steady(24, 30)

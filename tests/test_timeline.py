@@ -86,6 +86,13 @@ class TestEveryTimeline:
                 assert (instant.t == 0) == (a + instant.t * (b - a) in frames)
         assert all(instant.t == 0 for instant in timeline.after(frames[-1], end))
 
+    @given(TIMELINES, starts, st.fractions(-100, 100), st.fractions(-100, 100))
+    def test_spans_add_up_and_can_be_undone(self, timeline, a, first, second):
+        b, c = timeline.source_after(a, first), timeline.source_after(a, first + second)
+        assert timeline.span(a, b) == first
+        assert timeline.span(b, c) == second
+        assert timeline.span(a, a + 1) == timeline.stretch()
+
     @given(TIMELINES, videos(), st.integers(1, 90_000))
     def test_every_pts_is_on_the_grid(self, timeline, video, ticks_a_second):
         base = Fraction(1, ticks_a_second)

@@ -19,6 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .curve import Curve
 from .errors import TweenError
 from .timeline import Rate, Slow, Times
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .pipeline.recipe import Report
 
 __version__ = "0.1.0"
-__all__ = ["Frame", "Rate", "Slow", "Times", "TweenError", "Tweener", "interpolate", "load", "stream"]
+__all__ = ["Curve", "Frame", "Rate", "Slow", "Times", "TweenError", "Tweener", "interpolate", "load", "stream"]
 
 _LAZY = {"load": "pipeline.face", "stream": "pipeline.face", "Tweener": "pipeline.face", "Frame": "frame"}
 
@@ -40,9 +41,11 @@ def interpolate(
     rate: int | float | str | Fraction | None = None,
     times: int | None = None,
     slow: int | float | str | Fraction | None = None,
+    curve: str | Path | None = None,
     **options: Any,
 ) -> Report:
-    """Render a video with more frames. Exactly one of `rate`, `times` and `slow` says which.
+    """Render a video with more frames. Exactly one of `rate`, `times`, `slow` and `curve` says which; `rate` may stand
+    beside one of the last two.
 
     Args:
         input: a video file, or a folder of pictures.
@@ -50,6 +53,7 @@ def interpolate(
         rate: frames a second of the output.
         times: this many frames for each one.
         slow: slow motion by this factor.
+        curve: a file of keyframes for speed ramps.
         options: any other field of `tween.pipeline.config.RenderConfig`: model, backend, codec, crf, overwrite, ...
 
     Returns:
@@ -64,8 +68,10 @@ def interpolate(
     def text(value: object) -> str | None:
         return None if value is None else str(value)
 
+    ramp = None if curve is None else Path(curve)
     where = None if output is None else Path(output)
-    report = render(RenderConfig(Path(input), where, rate=text(rate), times=times, slow=text(slow), **options))
+    wanted: dict[str, Any] = {"rate": text(rate), "times": times, "slow": text(slow), "curve": ramp}
+    report = render(RenderConfig(Path(input), where, **wanted, **options))
     if report.damage is not None:
         raise report.damage
     return report

@@ -163,6 +163,9 @@ class Curve:
     def span(self, a: Fraction, b: Fraction) -> Fraction:
         return self._when(b) - self._when(a)
 
+    def source_after(self, a: Fraction, seconds: Fraction) -> Fraction:
+        return self._shown(self._when(a) + seconds)
+
     def stretch(self) -> Fraction:
         zero = Fraction(0)
         return sum((piece.lasts for piece in self.pieces), zero) / sum((piece.shows for piece in self.pieces), zero)

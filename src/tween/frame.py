@@ -69,6 +69,7 @@ class VideoInfo:
         audio, subtitles: number of such streams.
         has_alpha: pictures carry transparency.
         time_base: seconds of the grid on which every pts lies.
+        offset: what the frames' clock shows at the file's beginning, seconds; `--start` counts from there.
     """
 
     size: tuple[int, int]
@@ -85,3 +86,4 @@ class VideoInfo:
     subtitles: int = 0
     has_alpha: bool = False
     time_base: Fraction = Fraction(1, 90000)
+    offset: Fraction = Fraction(0)

@@ -48,6 +48,10 @@ class Timeline(Protocol):
         """Output seconds that the source's [a, b) takes; negative where b < a."""
         ...
 
+    def source_after(self, a: Fraction, seconds: Fraction) -> Fraction:
+        """The source's instant that is shown `seconds` of the output after its `a`: what `span` undoes."""
+        ...
+
     def tick(self) -> Fraction | None:
         """Seconds between output frames where that is constant by design, else None."""
         ...
@@ -81,6 +85,9 @@ class Times:
 
     def span(self, a: Fraction, b: Fraction) -> Fraction:
         return b - a
+
+    def source_after(self, a: Fraction, seconds: Fraction) -> Fraction:
+        return a + seconds
 
     def tick(self) -> None:
         return None
@@ -118,6 +125,9 @@ class Rate:
 
     def span(self, a: Fraction, b: Fraction) -> Fraction:
         return b - a
+
+    def source_after(self, a: Fraction, seconds: Fraction) -> Fraction:
+        return a + seconds
 
     def tick(self) -> Fraction:
         return 1 / self.rate
@@ -169,6 +179,9 @@ class Slow:
 
     def span(self, a: Fraction, b: Fraction) -> Fraction:
         return (b - a) * self.factor
+
+    def source_after(self, a: Fraction, seconds: Fraction) -> Fraction:
+        return a + seconds / self.factor
 
     def tick(self) -> Fraction | None:
         return self._inner().tick()

@@ -11,6 +11,7 @@ import torch
 from clips import Clip, packets, planes
 
 from tween.frame import Colour
+from tween.timeline import Slow
 from tween.video.doors import open_sink, open_source
 from tween.video.stream import Encoding
 
@@ -269,14 +270,14 @@ def test_names_that_mp4_has_no_place_for_are_told(tmp_path):
         assert container.metadata["title"] == "A film"
 
 
-def test_slowed_video_loses_its_sound_and_says_so(tmp_path):
+def test_texts_and_chapters_are_slowed_with_the_picture(tmp_path):
     clip = Clip(frames=24, sound=("aac",), subtitles=("mov_text",), chapters=(("One", 0, 1),))
     with open_source(clip.make(tmp_path / "in.mp4")) as source:
-        encoding = Encoding(stretch=F(2), time_base=source.info.time_base)
+        encoding = Encoding(clock=Slow(2, origin=F(0)), sound="drop", time_base=source.info.time_base)
         with open_sink(tmp_path / "out.mp4", like=source, encoding=encoding) as sink:
             for frame in source:
                 sink.write(replace(frame, pts=frame.pts * 2, duration=frame.duration * 2))
-    assert sink.notes == ["the sound stream 1 (aac in eng) is left out: the picture is slowed, and it is not"]
+    assert sink.notes == ["the sound stream 1 (aac in eng) is left out, as asked"]
     info, _ = read(tmp_path / "out.mp4")
     assert (info.audio, info.rate, info.duration) == (0, F(12), F(2))
     texts = [(pts, data[2:]) for pts, data in packets(tmp_path / "out.mp4", "subtitle")[0] if data != b"\0\0"]

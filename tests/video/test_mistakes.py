@@ -184,12 +184,6 @@ def test_what_cannot_be_is_told_at_the_door(clip, tmp_path, name, encoding, erro
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
 
 
-def test_sound_that_does_not_fit_is_refused(tmp_path):
-    clip = Clip(frames=4, size=(64, 64), sound=("aac",)).make(tmp_path / "clip.mp4")
-    with pytest.raises(UnsupportedStream, match=r"sound stream 1 \(aac in eng\) does not fit.*-o clip\.mkv"):
-        sink_of(clip, tmp_path / "out.webm")
-
-
 def test_small_pictures_for_a_codec_that_takes_none(tmp_path):
     clip = Clip(frames=2, size=(18, 34)).make(tmp_path / "clip.mp4")
     with pytest.raises(UnsupportedStream, match=r"34x18.*hevc takes 64x64.*--codec h264"):

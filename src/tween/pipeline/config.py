@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from ..curve import Curve
 from ..errors import BadOption, Conflict
 from ..timeline import Rate, Slow, Timeline, Times, broadcast_rate, exact, positive
 
@@ -33,7 +34,9 @@ class _Wanted(_InOut):
     times: Annotated[int | None, option("N")] = None
     """This many frames for each one; a variable frame rate stays variable."""
     slow: Annotated[str | None, option("F")] = None
-    """Slow motion by this factor: 4, 2.5. Sound is left out."""
+    """Slow motion by this factor: 4, 2.5. With --rate, at that rate."""
+    curve: Annotated[Path | None, option("FILE")] = None
+    """Speed ramps: keyframes, a line each, of source time and speed (1, 0.25, 25%). With --rate, at that rate."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,15 @@ class _Running:
     """Estimate motion at this size: 0.5 for 4K and large motion, with networks that can."""
     cuts: Annotated[Literal["hold", "blend", "off"], option(hint="hold")] = "hold"
     """At a scene cut: hold the nearer frame, cross-fade, or do not look for cuts."""
-    codec: Annotated[Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"], option(hint="auto: h264")] = "auto"
+    sound: Annotated[
+        Literal["auto", "keep", "stretch", "drop"], option(hint="auto: copied; --slow, --curve: stretch")
+    ] = "auto"
+    """Where time is stretched: keep the sound's own length, stretch it (its pitch stays), or drop it."""
+    deinterlace: Annotated[Literal["auto", "off", "refuse"], option(hint="auto")] = "auto"
+    """Interlaced video: make whole pictures of its fields, take it as it is, or refuse it."""
+    codec: Annotated[
+        Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"], option(hint="auto: h264; in webm av1")
+    ] = "auto"
     """Of the output. The pixel format follows the source's depth."""
     crf: Annotated[int | None, option("Q", "16, or its like")] = None
     """Quality: lower is better and larger."""
@@ -74,7 +85,8 @@ class _Running:
 
 @dataclass(frozen=True)
 class RenderConfig(_Running, _Wanted):
-    """Everything that decides what a render makes. Exactly one of `rate`, `times` and `slow` is set."""
+    """Everything that decides what a render makes. Exactly one of `rate`, `times`, `slow` and `curve` is
+    set, or `rate` beside one of the last two."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +109,22 @@ def timeline_of(config: RenderConfig) -> Timeline:
     Raises:
         BadOption: none is. Conflict: more than one is.
     """
-    asked = {"--times": config.times, "--rate": config.rate, "--slow": config.slow}
+    asked = {"--times": config.times, "--rate": config.rate, "--slow": config.slow, "--curve": config.curve}
     asked = {option: value for option, value in asked.items() if value is not None}
     if not asked:
         raise BadOption("nothing was asked for", "say which frames you want", "--rate 60, --times 2 or --slow 4")
-    if len(asked) > 1:
+    rate = None if config.rate is None else broadcast_rate(positive(config.rate, "--rate"))
+    if len(asked) > 1 and set(asked) not in ({"--rate", "--slow"}, {"--rate", "--curve"}):
         words = " and ".join(f"{option} {value}" for option, value in asked.items())
         raise Conflict(f"{words} together", "each says which frames to make: give one of them")
     if config.times is not None:
         return Times(config.times)
-    if config.rate is not None:
-        return Rate(broadcast_rate(positive(config.rate, "--rate")))
-    assert config.slow is not None
-    return Slow(positive(config.slow, "--slow"))
+    if config.curve is not None:
+        return replace(Curve.read(config.curve), rate=rate)
+    if config.slow is not None:
+        return Slow(positive(config.slow, "--slow"), rate=rate)
+    assert rate is not None
+    return Rate(rate)
 
 
 def output_of(config: RenderConfig | PredictConfig) -> Path:
@@ -120,7 +135,9 @@ def output_of(config: RenderConfig | PredictConfig) -> Path:
         raise BadOption("standard input has no name for the output to be called after", "say where to write", "-o -")
     what = _what(config).replace("/", "-").replace(":", "-")
     suffix = config.input.suffix.lower()
-    kept = suffix if suffix in {".mp4", ".mov", ".mkv"} else "" if config.input.is_dir() else ".mp4"
+    kept = suffix if suffix in {".mp4", ".mov", ".mkv", ".webm"} else "" if config.input.is_dir() else ".mp4"
+    if kept == ".webm" and config.codec not in ("auto", "av1", "vp9"):
+        kept = ".mp4"
     if config.codec == "ffv1" and kept == ".mp4":
         kept = ".mkv"
     elif config.codec == "prores" and kept == ".mp4":
@@ -131,7 +148,9 @@ def output_of(config: RenderConfig | PredictConfig) -> Path:
 def _what(config: RenderConfig | PredictConfig) -> str:
     if isinstance(config, PredictConfig):
         return f"ahead{config.ahead or 1}"
-    return f"x{config.times}" if config.times else f"{config.rate}fps" if config.rate else f"slow{config.slow}"
+    if config.curve is not None:
+        return config.curve.stem
+    return f"x{config.times}" if config.times else f"slow{config.slow}" if config.slow else f"{config.rate}fps"
 
 
 def seconds(text: str | None, option: str) -> Fraction | None:

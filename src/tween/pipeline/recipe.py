@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..curve import Curve, at_rate
 from ..errors import TooShort, TweenError, UnknownTime
 from ..timeline import Rate, Slow, Timeline, Times, positive
 from .config import PredictConfig, RenderConfig, output_of, seconds, timeline_of
@@ -184,7 +185,8 @@ def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: Vi
         preset=config.preset,
         rate=output_rate(timeline, info),
         time_base=timeline.grid(info.time_base),
-        stretch=timeline.stretch(),
+        clock=timeline if isinstance(timeline, (Slow, Curve)) else None,
+        sound=config.sound,
         overwrite=config.overwrite,
         pipe_format=config.pipe_format,
     )
@@ -232,7 +234,9 @@ def _counter(watch: Watch | None, expected: int | None, report: Report) -> Calla
 
 def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
     """The timeline, told what it needs to know of the video; and what the user should hear about it."""
-    if isinstance(timeline, Slow) and timeline.factor.denominator != 1:
+    if isinstance(timeline, Curve):
+        return at_rate(timeline, timeline.rate or info.rate, info.offset), []
+    if isinstance(timeline, Slow) and timeline.factor.denominator != 1 and timeline.rate is None:
         return Slow(timeline.factor, rate=info.rate), []
     if not isinstance(timeline, Rate):
         return timeline, []
@@ -267,6 +271,11 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
         )  # fmt: skip
     if backend.spec.any_time:
         return [one(timeline)]
+    if isinstance(timeline, Curve):
+        raise UnknownTime(
+            "instants of a speed curve", "this model knows only the middle of a gap",
+            "a model that knows any time (see `tween models`)",
+        )  # fmt: skip
     if isinstance(timeline, Slow) and timeline.tick() is None:
         timeline = Slow(timeline.factor, rate=info.rate)  # a clock to halve on
     times = doublings(timeline, 1 / info.rate)
@@ -296,7 +305,7 @@ def expected_frames(timeline: Timeline, info: VideoInfo) -> int | None:
     if tick is not None:
         if info.duration is None:
             return None
-        return -int(-info.duration * timeline.stretch() / tick // 1)
+        return -int(-timeline.span(info.offset, info.offset + info.duration) / tick // 1)
     if info.length is None:
         return None
     factor = timeline.factor if isinstance(timeline, Times) else int(timeline.stretch())

@@ -59,7 +59,9 @@ class FileSink:
     def _prepare(self, path: Path, like: FrameSource, encoding: Encoding) -> None:
         self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
         self._like, self._encoding = like, encoding
-        self._copies = Copies(self._origin if encoding.others else None, self._plan.container, encoding.stretch)
+        self._copies = Copies(
+            self._origin if encoding.others else None, self._plan.container, encoding.clock, encoding.sound
+        )
         self.notes = [*self._plan.notes, *self._copies.notes]
         if self._origin is not None and self._origin.interlaced:
             self.notes.append("the video is interlaced; its pictures are taken as whole ones")

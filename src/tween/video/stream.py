@@ -10,10 +10,12 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ..errors import TweenError
 from ..frame import Frame, VideoInfo
+from ..timeline import Timeline
 from .draft import Draft
 from .segments import Segment
 
-Codec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
+Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+SoundPolicy = Literal["auto", "keep", "stretch", "drop"]
 
 
 class FrameSource(Protocol):
@@ -88,7 +90,9 @@ class Encoding:
         rate: frames a second to announce, or None for a variable rate.
         time_base: the grid on which every pts of the output lies, seconds. None takes the coarsest grid that holds
             the source's pts and `rate`'s ticks.
-        stretch: output seconds for one source second; sound is copied only at 1.
+        clock: the timeline, where it stretches time: subtitles, chapters and sound follow it. None leaves time alone.
+        sound: with a clock, keep the sound's own length (copied, it begins with the picture and ends before or after
+            it), stretch it along (its pitch stays), or drop it. "auto" stretches; without a clock it is copied.
         overwrite: replace a file that is there.
         others: copy sound, subtitles and whatever else the source holds beside the picture.
         segment: frames that are finished together, so that a later run can go on after them (see `Resumable`); 0
@@ -100,7 +104,13 @@ class Encoding:
     preset: str | None = None
     rate: Fraction | None = None
     time_base: Fraction | None = None
-    stretch: Fraction = Fraction(1)
+    clock: Timeline | None = None
+    sound: SoundPolicy = "auto"
     overwrite: bool = False
     others: bool = True
     segment: int = 0
+
+    @property
+    def stretch(self) -> Fraction:
+        """Output seconds for one source second, in the mean."""
+        return Fraction(1) if self.clock is None else self.clock.stretch()

@@ -1,27 +1,31 @@
-"""Everything of a file that is not the picture: sound, subtitles, chapters, names; copied as packets."""
+"""Everything of a file that is not the picture: sound, subtitles, chapters, names. Copied as packets where the
+container holds them and time is left as it is; else encoded or written anew, with a note."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
-from ..errors import UnsupportedStream
+from ..timeline import Timeline
 from . import subtitles
 from .files import FileSource
 from .promises import AV_TIME_BASE
+from .sound import WORDS, Sound, codec_of, encoder_for
+from .stream import SoundPolicy
 
 OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # facts about the old file, not the film
-OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER")
+OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER", "ALPHA_MODE")
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}
 
 # Names that mp4 and mov have a place for (found by writing and reading back); Matroska takes any.
@@ -43,12 +47,16 @@ class Copied:
     Attributes:
         source: where its packets come from.
         rewrite: its packets are text to be written in the container's own way.
+        sound: encodes it anew, or None.
+        is_stretched: its times follow the film's clock.
         target: where they go, once the output is open.
         last: the last decoding time muxed, in ticks of the source's grid.
     """
 
     source: Stream
     rewrite: bool = False
+    sound: Sound | None = None
+    is_stretched: bool = True
     target: Stream | None = None
     last: int | None = None
 
@@ -59,26 +67,28 @@ class Copies:
     Args:
         source: the file they come from, or None where there is none.
         container: ffmpeg's name of the container they go into.
-        stretch: output seconds for one source second. Text and chapters stretch along; sound is left out unless 1.
+        clock: where it stretches time, text, chapters and whatever else stretch along. None leaves time as it is.
+        sound: what becomes of the sound; "auto" stretches it with the clock.
 
     Attributes:
         notes: what is left out or changed, in words.
 
     Raises:
-        UnsupportedStream: sound that the container cannot hold.
+        UnsupportedStream: sound that has to be encoded anew, and that nothing here decodes.
     """
 
-    def __init__(self, source: FileSource | None, container: str, stretch: Fraction) -> None:
+    def __init__(
+        self, source: FileSource | None, container: str, clock: Timeline | None = None, sound: SoundPolicy = "auto"
+    ) -> None:
         self.notes: list[str] = []
-        self._source, self._container, self._stretch = source, container, stretch
+        self._source, self._container, self._clock, self._sound = source, container, clock, sound
         self._streams: dict[int, Copied] = {}
-        self._input: InputContainer | None = None
+        self._inputs: list[InputContainer] = []
         self._output: OutputContainer | None = None
-        self._packets: Iterator[Packet] = iter(())
-        self._waiting: Packet | None = None
+        self._feeds: list[Feed] = []
         if source is None:
             return
-        self._input = av.open(str(source.path), metadata_errors="replace")
+        self._input = self._opened(source)
         try:
             for stream in self._input.streams:
                 self._choose(stream, source)
@@ -90,7 +100,8 @@ class Copies:
     @property
     def timescales(self) -> list[int]:
         """Ticks a second of the copied streams."""
-        return [c.source.time_base.denominator for c in self._streams.values() if c.source.time_base is not None]
+        grids = [copied.sound.grid if copied.sound else copied.source.time_base for copied in self._streams.values()]
+        return [grid.denominator for grid in grids if grid is not None]
 
     def begin(self, output: OutputContainer, *, origin: Fraction, shift: Fraction) -> None:
         """Add the streams to an output whose header is not written yet.
@@ -101,65 +112,70 @@ class Copies:
             shift: all times move so many seconds earlier.
         """
         self._output, self._origin, self._shift = output, origin, shift
-        if self._input is None or self._source is None:
+        if self._source is None:
             return
         for copied in self._streams.values():
             copied.target = self._added(output, copied)
         output.metadata.update(file_names(self._input.metadata))
         output.set_chapters([moved for chapter in self._input.chapters() for moved in self._chapter(chapter)])
-        wanted = [copied.source for copied in self._streams.values() if copied.source.type != "attachment"]
-        for stream in self._input.streams:
-            if stream not in wanted:
-                stream.discard = Discard.all
-        if wanted:
-            if self._source.start:
-                self._input.seek(int((self._source.start + self._source.offset) * AV_TIME_BASE))
-            self._packets = self._placed(self._input.demux(wanted))
+        moving = [copied for copied in self._streams.values() if copied.source.type != "attachment"]
+        # Sound that is not stretched runs ahead of texts that are: each is read on its own.
+        for is_stretched in (True, False):
+            wanted = {copied.source.index for copied in moving if copied.is_stretched == is_stretched}
+            if wanted:
+                container = self._opened(self._source) if self._feeds else self._input
+                self._feeds.append(Feed(self._placed(container, wanted)))
 
     def mux_until(self, moment: Fraction | None) -> None:
         """Mux the packets due up to `moment`, seconds in the output; None takes all that are left."""
-        while True:
-            self._waiting = self._waiting or next(self._packets, None)
-            if self._waiting is None:
-                return
-            due = self._waiting.dts
-            if moment is not None and due is not None and due * self._waiting.time_base > moment:
-                return
-            assert self._output is not None
-            self._output.mux(self._waiting)
-            self._waiting = None
+        for feed in self._feeds:
+            for packet in feed.until(moment):
+                assert self._output is not None
+                self._output.mux(packet)
 
     def close(self) -> None:
         """Close the source's file. Safe to call twice."""
-        self._packets, self._waiting = iter(()), None
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+        self._feeds = []
+        while self._inputs:
+            self._inputs.pop().close()
+
+    def _opened(self, source: FileSource) -> InputContainer:
+        self._inputs.append(av.open(str(source.path), metadata_errors="replace"))
+        return self._inputs[-1]
 
     def _choose(self, stream: Stream, source: FileSource) -> None:
         """Copy a stream, rewrite it, or say that it is left out."""
-        assert self._input is not None
         if stream.index == source.index:
             return
         if stream.type == "data" and (self._input.chapters() or "timecode" in source.metadata):
             return  # mp4 keeps chapters and timecode as tracks, which the muxer makes anew
         name, suffix = _name(stream), SUFFIXES[self._container]
-        if self._stretch != 1 and stream.type in ("audio", "video", "data") and not _is_cover(stream):
-            self.notes.append(f"{name} is left out: the picture is slowed, and it is not")
+        if isinstance(stream, AudioStream):
+            self._choose_sound(stream, name)
         elif _fits(stream, self._container):
             self._streams[stream.index] = Copied(stream)
-        elif stream.type == "subtitle" and subtitles.can_rewrite(stream.name):
+        elif stream.type == "subtitle" and subtitles.can_rewrite(codec_of(stream)):
             self._streams[stream.index] = Copied(stream, rewrite=True)
             self.notes.append(f"{name} is rewritten as {subtitles.FITTING[self._container]}, without its styling")
-        elif stream.type == "audio":
-            raise UnsupportedStream(
-                f"{name} does not fit into a {suffix} file", "a container that holds it", f"-o {source.path.stem}.mkv"
-            )
         else:
             self.notes.append(f"{name} is left out: a {suffix} file cannot hold it")
 
+    def _choose_sound(self, stream: AudioStream, name: str) -> None:
+        encoder = encoder_for(stream, self._container)
+        if self._sound == "drop":
+            self.notes.append(f"{name} is left out, as asked")
+        elif self._clock is not None and self._sound != "keep":
+            self._streams[stream.index] = Copied(stream, sound=Sound(stream, encoder, self._clock))
+            self.notes.append(f"{name} is stretched with the picture, and encoded anew as {WORDS[encoder]}")
+        elif _fits(stream, self._container):
+            self._streams[stream.index] = Copied(stream, is_stretched=self._clock is None)
+        else:
+            sound = Sound(stream, encoder, None)
+            self._streams[stream.index] = Copied(stream, sound=sound, is_stretched=self._clock is None)
+            suffix = SUFFIXES[self._container]
+            self.notes.append(f"{name} is encoded anew as {WORDS[encoder]}: a {suffix} file cannot hold it")
+
     def _miss_names(self) -> None:
-        assert self._input is not None
         held = HELD.get(self._container)
         lost = [key for key in file_names(self._input.metadata) if held is not None and key.lower() not in held]
         if lost:
@@ -169,14 +185,24 @@ class Copies:
             )
 
     def _added(self, output: OutputContainer, copied: Copied) -> Stream:
-        target = subtitles.add_stream(output, self._container) if copied.rewrite else _add(output, copied.source)
+        if copied.sound is not None:
+            target = copied.sound.add_to(output, self._clock_of(copied))
+        elif copied.rewrite:
+            target = subtitles.add_stream(output, self._container)
+        else:
+            target = _add(output, copied.source)
         target.metadata.update(stream_names(copied.source.metadata))
         target.disposition = copied.source.disposition
         return target
 
     def _at(self, seconds: Fraction) -> Fraction:
         """When an instant of the source is, in the output."""
-        return self._origin + (seconds - self._origin) * self._stretch - self._shift
+        span = seconds - self._origin if self._clock is None else self._clock.span(self._origin, seconds)
+        return self._origin + span - self._shift
+
+    def _clock_of(self, copied: Copied) -> Callable[[Fraction], Fraction]:
+        """The same for one stream: sound may keep its own length."""
+        return self._at if copied.is_stretched else lambda seconds: seconds - self._shift
 
     def _window(self) -> tuple[Fraction | None, Fraction | None]:
         """First and past-last instant to keep, on the source's clock."""
@@ -195,47 +221,98 @@ class Copies:
         past = past if end is None else min(past, end)
         return [{**chapter, "start": round(self._at(begin) / grid), "end": round(self._at(past) / grid)}]
 
-    def _placed(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+    def _placed(self, container: InputContainer, wanted: set[int]) -> Iterator[Packet]:
         """The window's packets, at their times in the output, of their streams there."""
+        assert self._source is not None
         first, end = self._window()
-        for packet in self._read(packets):
+        for stream in container.streams:
+            if stream.index not in wanted:
+                stream.discard = Discard.all
+        if self._source.start:
+            container.seek(int((self._source.start + self._source.offset) * AV_TIME_BASE))
+        streams = [stream for stream in container.streams if stream.index in wanted]
+        for packet in self._read(container.demux(streams)):
             copied = self._streams[packet.stream.index]
             grid = packet.time_base
             pts = packet.pts * grid if packet.pts is not None else None
             outside = pts is not None and ((first is not None and pts < first) or (end is not None and pts >= end))
             if outside and not _is_cover(copied.source):
                 continue
-            if copied.source.name == "mov_text" and bytes(packet) == b"\0\0":
-                continue  # mp4's way of showing nothing; the muxer fills gaps itself
-            if copied.rewrite:
-                made = subtitles.rewritten(packet, str(copied.source.name), self._container)
-                if made is None:
-                    continue
-                packet = made
-            self._place(packet, copied)
-            yield packet
+            if copied.sound is not None:
+                yield from copied.sound.take(packet)
+            else:
+                yield from self._copied(packet, copied)
+        for copied in self._streams.values():
+            if copied.sound is not None and copied.source.index in wanted:
+                yield from copied.sound.end()
+                if copied.sound.broken:
+                    self.notes.append(f"{_name(copied.source)} has {copied.sound.broken} packets that are broken")
+
+    def _copied(self, packet: Packet, copied: Copied) -> Iterator[Packet]:
+        """The packet in its place, unless it shows nothing."""
+        if codec_of(copied.source) == "mov_text" and bytes(packet) == b"\0\0":
+            return  # mp4's way of showing nothing; the muxer fills gaps itself
+        if copied.rewrite:
+            made = subtitles.rewritten(packet, str(codec_of(copied.source)), self._container)
+            if made is None:
+                return
+            packet = made
+        self._place(packet, copied)
+        yield packet
 
     def _place(self, packet: Packet, copied: Copied) -> None:
-        grid = packet.time_base
-        if packet.pts is not None:
-            packet.pts = round(self._at(packet.pts * grid) / grid)
-        dts = packet.pts if packet.dts is None else round(self._at(packet.dts * grid) / grid)
-        if dts is not None:
-            if copied.last is not None and dts < copied.last:  # no container takes time running back
-                dts = copied.last
-            copied.last = packet.dts = dts
-            packet.pts = dts if packet.pts is None else max(packet.pts, dts)
-        if self._stretch != 1 and packet.duration:
-            packet.duration = round(packet.duration * self._stretch)
+        grid, at = packet.time_base, self._clock_of(copied)
+        if _is_cover(copied.source):
+            packet.pts = packet.dts = round((self._origin - self._shift) / grid)
+        else:
+            self._move(packet, grid, at)
+            dts = packet.pts if packet.dts is None else packet.dts
+            if dts is not None:
+                if copied.last is not None and dts < copied.last:  # no container takes time running back
+                    dts = copied.last
+                copied.last = packet.dts = dts
+                packet.pts = dts if packet.pts is None else max(packet.pts, dts)
         assert copied.target is not None
         packet.stream = copied.target
+
+    def _move(self, packet: Packet, grid: Fraction, at: Callable[[Fraction], Fraction]) -> None:
+        """A packet's times, from the source's clock onto the output's."""
+        pts, dts, lasts = packet.pts, packet.dts, packet.duration
+        if pts is not None:
+            packet.pts = round(at(pts * grid) / grid)
+        if dts is not None:
+            packet.dts = round(at(dts * grid) / grid)
+        begin = pts if pts is not None else dts
+        if self._clock is not None and lasts and begin is not None:
+            packet.duration = round((at((begin + lasts) * grid) - at(begin * grid)) / grid)
 
     def _read(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """Packets until the end, or until the file breaks off."""
         try:
             yield from (packet for packet in packets if packet.size)
         except FFmpegError as error:
-            self.notes.append(f"the sound and other streams break off with the file ({error.strerror})")
+            note = f"the sound and other streams break off with the file ({error.strerror})"
+            self.notes += [note] if note not in self.notes else []
+
+
+class Feed:
+    """Packets in order, drawn as far as they are due."""
+
+    def __init__(self, packets: Iterator[Packet]) -> None:
+        self._packets = packets
+        self._waiting: Packet | None = None
+
+    def until(self, moment: Fraction | None) -> Iterator[Packet]:
+        """Those due up to `moment`, seconds; None gives all."""
+        while True:
+            self._waiting = self._waiting or next(self._packets, None)
+            if self._waiting is None:
+                return
+            due = self._waiting.dts
+            if moment is not None and due is not None and due * self._waiting.time_base > moment:
+                return
+            packet, self._waiting = self._waiting, None
+            yield packet
 
 
 def stream_names(metadata: dict[str, str]) -> dict[str, str]:
@@ -273,4 +350,6 @@ def _is_cover(stream: Stream) -> bool:
 def _name(stream: Stream) -> str:
     words = {"audio": "sound", "subtitle": "subtitle", "video": "further picture"}
     language = f" in {stream.language}" if stream.language not in (None, "und") else ""
-    return f"the {words.get(stream.type, stream.type)} stream {stream.index} ({stream.name or 'unknown'}{language})"
+    return (
+        f"the {words.get(stream.type, stream.type)} stream {stream.index} ({codec_of(stream) or 'unknown'}{language})"
+    )
