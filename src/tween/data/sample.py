@@ -130,4 +130,5 @@ def collated(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, Tensor 
 def batch_of(frames: Tensor, target: Tensor, t: Tensor, flow: Tensor | None, device: str | torch.device) -> Batch:
     """What `collated` gives, as floats in [0, 1] on `device`."""
     seen, wanted = (to_float(picture.to(device, non_blocking=True)) for picture in (frames, target))
-    return Batch(seen, wanted, t.to(device), None if flow is None else flow.to(device, non_blocking=True))
+    label = None if flow is None else flow.to(device, non_blocking=True)
+    return Batch(frames=seen, t=t.to(device), target=wanted, flow=label)

@@ -28,7 +28,9 @@ class AugmentConfig:
     quarter_turns: float = 0.0
     """Turn by 90, 180 or 270 degrees."""
     rotate: float = 0.0
-    """Turn by any angle."""
+    """Turn by any angle, at most `largest_angle`."""
+    largest_angle: float = 180.0
+    """Degrees."""
     reverse: float = 0.0
     """Run backwards in time; not for predictors."""
     jitter: float = 0.0
@@ -44,9 +46,15 @@ class AugmentConfig:
     grayscale: float = 0.0
     """Take the colour away."""
     noise: float = 0.0
-    """Add noise to the inputs."""
+    """Add noise."""
+    noise_levels: tuple[float, float] = (1.0, 8.0)
+    """Its standard deviation, between these two, of 255."""
     compression: float = 0.0
-    """Compress the inputs as JPEG does."""
+    """Compress as JPEG does."""
+    quality: tuple[int, int] = (30, 95)
+    """Of the compression, between these two."""
+    degraded: Literal["inputs", "all"] = "inputs"
+    """What noise and compression are done to; of the inputs alone, the network learns to mend as well."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,8 @@ class ValConfig:
     """Clips looked at, evenly spread; not given: all."""
     frames: int = 5
     """Frames of each clip."""
+    gap: int | None = None
+    """Source frames between the two neighbours of what is asked for; not given: the set's own, or 2; predicting, 1."""
     patience: int | None = None
     """Stop after this many validations without a gain."""
 

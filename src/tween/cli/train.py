@@ -1,0 +1,92 @@
+"""`tween train RECIPE`: a recipe and flags -> TrainConfig -> a run, with a bar."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from ..errors import BadOption
+from ..train.config import TrainConfig
+from ..train.recipe import read
+from .main import INTERRUPTED
+from .show import print_json, say
+
+if TYPE_CHECKING:
+    from ..train.trainer import Outcome
+
+
+@dataclass(frozen=True)
+class Train(TrainConfig):
+    """Train a network on footage as a recipe says; any of its fields can be given as a flag.
+
+    The run's folder holds best.safetensors and last.safetensors, which --model opens. The same command goes on with a
+    run that was stopped or killed. Many GPUs: torchrun --nproc-per-node 4 -m tween train RECIPE --run DIR
+    """
+
+    run: Path | None = None
+    """The run's folder; not given: runs/ and the recipe's name."""
+    quiet: bool = False
+    """No bar and no words, but errors."""
+    json: bool = False
+    """Print one JSON object last."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse, train, report. Returns the exit code: 130 if somebody stopped it."""
+    words = list(argv)
+    asks = not words or words[0] in ("-h", "--help")
+    if not asks and words[0].startswith("-"):
+        raise BadOption(f"tween train {words[0]}", "the recipe comes first", "tween train recipes/quick.yaml ...")
+    recipe = None if asks else Path(words[0])
+    defaults = TrainConfig() if recipe is None else read(recipe)
+    args = tyro.cli(
+        Train,
+        default=Train(**{f.name: getattr(defaults, f.name) for f in dataclasses.fields(TrainConfig)}),
+        args=["--help"] if asks else words[1:],
+        prog="tween train RECIPE",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    config = TrainConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig)})
+    folder = args.run or Path("runs") / (recipe.stem if recipe else "run")
+    outcome = trained(config, folder, hidden=args.quiet or args.json)
+    if args.json:
+        print_json(dataclasses.asdict(outcome) | {"folder": str(outcome.folder)})
+    return INTERRUPTED if outcome.why == "interrupted" else 0
+
+
+def trained(config: TrainConfig, folder: Path, *, hidden: bool) -> Outcome:
+    """The run, with a bar on stderr."""
+    import os
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from ..train.trainer import Standing, train
+
+    hidden = hidden or os.environ.get("RANK", "0") != "0"
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=hidden) as shown:
+        task = shown.add_task(f"{config.model}: opening", total=1.0)
+
+        def watch(now: Standing) -> None:
+            of = f" of {now.steps}" if now.steps else ""
+            score = "" if now.score is None else f", PSNR {now.score:.2f} dB (best {now.best:.2f})"
+            words = f"{config.model} step {now.step}{of}, loss {now.loss:.4f}{score}"
+            shown.update(task, description=f"{words}, {now.samples_per_second:.1f} samples/s", completed=now.progress)
+
+        outcome = train(config, folder, watch)
+    say(summary(outcome), hidden=hidden)
+    return outcome
+
+
+def summary(outcome: Outcome) -> str:
+    """How a run ended, in one line."""
+    score = "" if outcome.best is None else f", best PSNR {outcome.best:.2f} dB"
+    on = "; the same command goes on" if outcome.why == "interrupted" else ""
+    done = f"{outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}, {outcome.share:.0%} of it computing{on}"
+    return f"{outcome.folder}: {done}. tween interpolate IN --rate 60 --model {outcome.folder / 'best.safetensors'}"
