@@ -31,8 +31,10 @@ class Command:
 
 COMMANDS: Final = {
     "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
+    "train": Command("train", "train a network on footage as a recipe says; goes on where it was stopped"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
+    "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "models": Command("models", "the networks: what each can do, its cost, its weights"),
     "weights": Command("weights", "keep a file of weights under a name: weights import FILE"),
     "doctor": Command("doctor", "what is installed, and what `auto` would run on this machine"),
@@ -55,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _command(args[0])(args[1:])
     except TweenError as error:
         return _tell(error, error.exit_code, args)
-    except KeyboardInterrupt:
-        print("tween: interrupted; nothing was left behind", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"tween: {stopped.args[0] if stopped.args else 'interrupted; nothing was left behind'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: so do we

@@ -69,10 +69,9 @@ def score(
         UnknownTime: the model knows only the middle. BrokenPicture: not one picture could be scored.
     """
     engine = engine_of(model, name)
-    suits(protocol, engine.spec, engine.name)
-    judge = Judge(metrics or protocol.metrics, engine.name, predicts=engine.spec.predicts)
-    jobs = list(jobs_of(engine.spec, data, protocol, gap_of(protocol, engine.spec, gap), limit))
+    judge, jobs = prepared(engine, data, protocol, metrics=metrics, gap=gap, limit=limit)
     found = Result(engine.name, protocol.name, checked=bool(protocol.checked), notes=[*data.notes])
+    found.notes += notes(protocol, engine)
     found.is_prediction = engine.spec.predicts
     total = sum(len(job.gap.targets) for job in jobs)
     begun = time.perf_counter()
@@ -88,6 +87,33 @@ def score(
     if not found.rows:
         got = f"none of {len(jobs)} examples of {data.name} could be read, first: {found.broken[0][1]}"
         raise BrokenPicture(got, "at least one is needed")
+    return found
+
+
+def prepared(
+    engine: Engine,
+    data: DataSet,
+    protocol: Protocol,
+    *,
+    metrics: Sequence[str] = (),
+    gap: int | None = None,
+    limit: int | None = None,
+) -> tuple[Judge, list[Job]]:
+    """What a run of `score` asks for; raises all that can be known before anything is run."""
+    suits(protocol, engine.spec, engine.name)
+    judge = Judge(metrics or protocol.metrics, engine.name, predicts=engine.spec.predicts)
+    return judge, list(jobs_of(engine.spec, data, protocol, gap_of(protocol, engine.spec, gap), limit))
+
+
+def notes(protocol: Protocol, engine: Engine) -> list[str]:
+    """What was done for this model that the next one may not have had."""
+    recipe, found = recipe_for(protocol, engine.family), []
+    if recipe.zero_pad:
+        found.append(f"{engine.name} on a canvas of zeros, {recipe.zero_pad[1]}x{recipe.zero_pad[0]}, as published")
+    if protocol.ends == "clamp" and len(engine.spec.context) > 2:
+        found.append(f"{engine.name}: at a clip's ends its outermost frame stands for those beyond")
+    if engine.spec.predicts and not engine.spec.any_time and protocol.ahead > 1:
+        found.append(f"{engine.name} reaches step 2 and on by being shown its own output")
     return found
 
 
