@@ -13,7 +13,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch import Tensor
 from ..errors import BrokenPicture, CannotWrite
 from ..models.dis import RED_GREEN_BLUE, opencv
 from .clips import Clip
+from .layouts import DataSet
 from .sample import Sample
 
 STEP = 1 / 32  # pixels
@@ -127,11 +128,34 @@ class Labelled:
         return self.clip.read(places)
 
     def flow(self, target: int, first: int, second: int) -> Tensor | None:
-        """The stored label `[4, H, W]`, or the same the other way round, or the clip's own, or None."""
+        """The stored label `[4, H, W]`, or the same the other way round, or the clip's own, or None.
+
+        Raises:
+            BrokenPicture: a label that cannot be read, or is of another size than the clip.
+        """
+        found = self._stored(target, first, second)
+        return self.clip.flow(target, first, second) if found is None else found
+
+    def _stored(self, target: int, first: int, second: int) -> Tensor | None:
         found = self.labels.load(self.name, target, first, second)
         if found is None and (mirrored := self.labels.load(self.name, target, second, first)) is not None:
             found = mirrored[[2, 3, 0, 1]]
-        return self.clip.flow(target, first, second) if found is None else found
+        if found is not None and tuple(found.shape[-2:]) != self.size():
+            (height, width), (tall, wide) = self.size(), found.shape[-2:]
+            got = f"the flow label {self.labels.path(self.name, target, first, second)} is {tall} x {wide}"
+            raise BrokenPicture(got, f"the clip is {height} x {width}", f"delete {self.labels.root} and label again")
+        return found
+
+
+def beside(root: Path) -> Labels:
+    """Where the labels of a set are kept unless somebody says otherwise: next to its root, under its name + `.flow`."""
+    root = root.expanduser().absolute()
+    return Labels(root.with_name(f"{root.name}.flow"))
+
+
+def labelled(found: DataSet, labels: Labels) -> DataSet:
+    """A set whose clips find their stored labels."""
+    return replace(found, clips=tuple(Labelled(clip, labels) for clip in found.clips))
 
 
 def flow_label(sample: Sample, context: Sequence[int] = (0, 1)) -> Tensor:
