@@ -88,6 +88,11 @@ class RenderConfig(_Running, _Wanted):
     """Everything that decides what a render makes. Exactly one of `rate`, `times`, `slow` and `curve` is
     set, or `rate` beside one of the last two."""
 
+    repeats: Annotated[Literal["keep", "retime"], option(hint="keep")] = "keep"
+    """Drawings shown for several frames (film in 60 Hz, animation on twos): keep them, or spread the motion evenly."""
+    no_resume: bool = False
+    """Start anew, and do not go on with what a killed run left beside the output."""
+
 
 @dataclass(frozen=True)
 class _Ahead(_InOut):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import torch
@@ -25,6 +26,7 @@ from ..frame import Frame
 from ..ops.canvas import Canvas, to_float, to_integer
 from ..timeline import Instant, Timeline, Times
 from ..video.cuts import same_picture
+from .journal import Trail
 
 CutPolicy = Literal["hold", "blend", "off"]
 HALF = Fraction(1, 2)
@@ -36,6 +38,25 @@ class Cuts(Protocol):
     def between(self, before: Frame, after: Frame) -> bool: ...
 
 
+class Repeats(Protocol):
+    """Tells whether a frame shows the same drawing again, and so belongs to the time of the one before."""
+
+    def holds(self, drawing: Frame, after: Frame, held: int) -> bool: ...
+
+
+class Told:
+    """The cuts that an earlier pass found or held, for the pass that draws its frames."""
+
+    def __init__(self, earlier: Interpolator) -> None:
+        self._earlier = earlier
+
+    def between(self, before: Frame, after: Frame) -> bool:  # noqa: ARG002
+        """Whether the earlier pass showed a cut between two frames that it made."""
+        is_cut = after.pts in self._earlier.jumps
+        self._earlier.jumps.discard(after.pts)
+        return is_cut
+
+
 @dataclass
 class Tally:
     """What an interpolator has done so far.
@@ -44,6 +65,7 @@ class Tally:
         frames_in, frames_out: frames drawn from the source; frames handed on.
         rendered: frames that the model made (the others are originals, or held at a cut).
         cuts: scene cuts found.
+        repeats: frames that showed the drawing before them again, and now show motion.
         model_s: seconds spent in the backend and on the canvas.
     """
 
@@ -51,15 +73,18 @@ class Tally:
     frames_out: int = 0
     rendered: int = 0
     cuts: int = 0
+    repeats: int = 0
     model_s: float = 0.0
 
 
 @dataclass
 class Seen:
-    """A frame of the window, the shot it belongs to, and its embedding once somebody asked for it."""
+    """A frame of the window, the shot it belongs to, when it was shown again (with `repeats`: seconds), and its
+    embedding once somebody asked for it."""
 
     frame: Frame
     shot: int
+    held: list[Fraction] = field(default_factory=list)
     embedding: Any = field(default=None, repr=False)
 
 
@@ -74,36 +99,62 @@ class Interpolator:
         timeline: which instants are wanted; a copy of it is asked, so that the same may serve another video.
         cuts: finds scene cuts; None never finds one.
         at_cut: what is shown between two shots.
+        repeats: finds frames that show a drawing again, whose time then belongs to the gap before the next drawing:
+            motion is spread evenly over it. None takes every frame for one of its own.
+        trail: is told of every frame that the window takes in.
+
+    Attributes:
+        jumps: pts of frames handed on before which lies a cut, until somebody asks (see `Told`).
 
     Raises:
         UnknownTime: while drawing, if the model cannot render an instant (a midpoint model asked for a third).
     """
 
     def __init__(
-        self, backend: Backend, timeline: Timeline, cuts: Cuts | None = None, *, at_cut: CutPolicy = "hold"
+        self,
+        backend: Backend,
+        timeline: Timeline,
+        cuts: Cuts | None = None,
+        *,
+        at_cut: CutPolicy = "hold",
+        repeats: Repeats | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self.backend, self.timeline, self.at_cut = backend, deepcopy(timeline), at_cut
         self.cuts = None if at_cut == "off" else cuts
+        self.repeats, self.trail = repeats, trail
         self.tally = Tally()
+        self.jumps: set[Fraction] = set()
+        self._jumps_next = False
+        self._since: Fraction | None = None
         self._canvas: Canvas | None = None
 
-    def __call__(self, source: Iterable[Frame]) -> Iterator[Frame]:
-        """Frames in order of pts; each gap's instants, then those of the last frame's own time."""
+    def __call__(self, source: Iterable[Frame], *, since: Fraction | None = None) -> Iterator[Frame]:
+        """Frames in order of pts; each gap's instants, then those of the last frame's own time.
+
+        Args:
+            source: frames in order of pts.
+            since: leave out, and do not render, what comes before this output pts.
+        """
+        self._since = since
         last: Seen | None = None
         step: Fraction | None = None
         for window, here in self._gaps(source):
             last = window[here]
             if here + 1 == len(window):
                 break
-            step = window[here + 1].frame.pts - last.frame.pts
+            step = window[here + 1].frame.pts - (last.held[-1] if last.held else last.frame.pts)
             yield from self._counted(self._gap(window, here))
         if last is not None:
-            yield from self._counted(self._ending(last.frame, step))
+            yield from self._counted(self._ending(last, step))
 
     def _counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         tick = self.timeline.tick()
         for frame in frames:
             self.tally.frames_out += 1
+            if self._jumps_next:
+                self.jumps.add(frame.pts)
+                self._jumps_next = False
             yield replace(frame, duration=tick) if tick is not None else frame
 
     def _gaps(self, source: Iterable[Frame]) -> Iterator[tuple[list[Seen], int]]:
@@ -131,38 +182,79 @@ class Interpolator:
             seen.embedding = seen.embedding[:kept]
 
     def _shots(self, source: Iterable[Frame]) -> Iterator[Seen]:
-        before: Frame | None = None
-        shot = 0
+        last: Seen | None = None
         for frame in source:
             self.tally.frames_in += 1
-            if before is not None and self.cuts is not None and self.cuts.between(before, frame):
-                shot += 1
-                self.tally.cuts += 1
-            yield Seen(frame, shot)
-            before = frame
+            if last is not None and self._repeated(last, frame):
+                last.held.append(frame.pts)
+                last.frame = replace(last.frame, duration=frame.pts + (frame.duration or 0) - last.frame.pts)
+                self.tally.repeats += 1
+                continue
+            if last is not None and self.repeats is not None:
+                yield last
+            last = self._next_shown(last, frame)
+            if self.repeats is None:
+                yield last
+        if last is not None and self.repeats is not None:
+            yield last
+
+    def _next_shown(self, last: Seen | None, frame: Frame) -> Seen:
+        """The frame in its shot, once it is known to be no repeat."""
+        shot = 0 if last is None else last.shot
+        if last is not None and self.cuts is not None and self.cuts.between(last.frame, frame):
+            shot += 1
+            self.tally.cuts += 1
+        if self.trail is not None:
+            state = getattr(self.cuts, "state", [])
+            self.trail.add(frame, frames=self.tally.frames_in - 1, cuts=self.tally.cuts, state=state)
+        return Seen(frame, shot)
+
+    def _repeated(self, last: Seen, frame: Frame) -> bool:
+        return self.repeats is not None and self.repeats.holds(last.frame, frame, len(last.held))
 
     def _gap(self, window: list[Seen], here: int) -> Iterator[Frame]:
         a, b = window[here], window[here + 1]
-        instants = self.timeline.between(a.frame.pts, b.frame.pts)
-        inner = [instant for instant in instants if instant.t != 0]
-        cut = a.shot != b.shot
+        instants = [instant for instant in self._instants(a, b.frame.pts) if self._is_wanted(instant)]
+        if a.shot != b.shot:
+            yield from self._between_shots(a.frame, b.frame, instants)
+            return
         scene: Any = None
-        still = bool(inner) and not cut and same_picture(a.frame, b.frame)
+        still = any(instant.t != 0 for instant in instants) and same_picture(a.frame, b.frame)
         for instant in instants:
             if instant.t == 0 or still:
                 yield replace(a.frame, pts=instant.pts)
-            elif cut:
-                yield self._across(a.frame, b.frame, instant)
             else:
                 scene = self._relate(window, here) if scene is None else scene
                 yield self._render(scene, a.frame, instant)
 
-    def _ending(self, last: Frame, step: Fraction | None) -> Iterator[Frame]:
+    def _instants(self, a: Seen, end: Fraction) -> list[Instant]:
+        """What the timeline wants of a gap: asked for each frame that was shown in it, told of the gap as a whole.
+
+        a.frame   held[0]   held[1]   end           a drawing on threes
+          |----.----|----.----|----.----|           each part's instants ...
+          0   1/6  1/3  1/2  2/3  5/6   1           ... at their t in the whole
+        """
+        begins = [a.frame.pts, *a.held]
+        whole = end - a.frame.pts
+        found = []
+        for begin, past in zip(begins, [*begins[1:], end], strict=True):
+            for pts, t in self.timeline.between(begin, past):
+                found.append(Instant(pts, (begin + t * (past - begin) - a.frame.pts) / whole))
+        return found
+
+    def _is_wanted(self, instant: Instant) -> bool:
+        return self._since is None or instant.pts >= self._since
+
+    def _ending(self, last: Seen, step: Fraction | None) -> Iterator[Frame]:
         """The last frame's own time: it is shown as long as its container says, or as long as the one before it."""
-        end = last.pts + (last.duration or step or Fraction(1, 25))
-        instants = self.timeline.after(last.pts, end)
-        for instant in instants:
-            yield replace(last, pts=instant.pts, duration=(end - last.pts) * self.timeline.stretch())
+        begins = [last.frame.pts, *last.held]
+        until = last.frame.pts + (last.frame.duration or 0)
+        end = until if until > begins[-1] else begins[-1] + (step or Fraction(1, 25))
+        for begin, past in pairwise(begins):
+            for instant in filter(self._is_wanted, self.timeline.between(begin, past)):
+                yield replace(last.frame, pts=instant.pts, duration=None)
+        for instant in filter(self._is_wanted, self.timeline.after(begins[-1], end)):
+            yield replace(last.frame, pts=instant.pts, duration=self.timeline.span(begins[-1], end))
 
     def _relate(self, window: list[Seen], here: int) -> Any:
         """What the context of the gap says together; it ends where its shot does."""
@@ -192,11 +284,22 @@ class Interpolator:
         self.tally.rendered += 1
         return frame
 
-    def _across(self, a: Frame, b: Frame, instant: Instant) -> Frame:
-        if self.at_cut == "blend":
-            mixed: Tensor = to_float(a.data).lerp(to_float(b.data), float(instant.t))
-            return Frame(to_integer(mixed, a.data.dtype), instant.pts)
-        return replace(a if instant.t < HALF else b, pts=instant.pts, duration=None)
+    def _between_shots(self, a: Frame, b: Frame, instants: list[Instant]) -> Iterator[Frame]:
+        """What is shown across a cut: the nearer frame, or both mixed; and where it jumps, for later passes."""
+        has_jumped = False
+        for instant in instants:
+            if self.at_cut == "blend" and instant.t != 0:
+                self._jumps_next = has_jumped = True
+                mixed: Tensor = to_float(a.data).lerp(to_float(b.data), float(instant.t))
+                yield Frame(to_integer(mixed, a.data.dtype), instant.pts)
+            elif instant.t < HALF:
+                shown = replace(a, pts=instant.pts)
+                yield shown if instant.t == 0 else replace(shown, duration=None)
+            else:
+                self._jumps_next, has_jumped = self._jumps_next or not has_jumped, True
+                yield replace(b, pts=instant.pts, duration=None)
+        if self.at_cut == "blend" or not has_jumped:
+            self._jumps_next = True
 
 
 def doublings(timeline: Timeline, gap: Fraction) -> int | None:

@@ -52,6 +52,7 @@ class Report:
 
     Attributes:
         seconds: wall time of the frame loop, model loading apart; model_share: the part of it spent in the model.
+        resumed: of `frames_out`, those that an earlier run had finished.
         fps: output frames a second. peak_memory_mb: of the whole process, so far.
         psnr, ssim: of a prediction against what really came, dB and 0 to 1, means over the frames.
         damage: what was wrong with the input, if anything; the output holds what could be read.
@@ -65,6 +66,8 @@ class Report:
     frames_out: int = 0
     rendered: int = 0
     cuts: int = 0
+    repeats: int = 0
+    resumed: int = 0
     seconds: float = 0.0
     fps: float = 0.0
     model_share: float = 0.0
@@ -85,9 +88,11 @@ class Report:
         """Take in what the passes did in `seconds` of wall time; the first one read, the last one wrote."""
         passes = list(tallies)
         self.frames_in, self.cuts = passes[0].frames_in, passes[0].cuts
-        self.frames_out = passes[-1].frames_out
+        self.repeats = passes[0].repeats
+        made = passes[-1].frames_out
+        self.frames_out = self.resumed + made
         self.rendered = sum(one.rendered for one in passes)
-        self.seconds, self.fps = seconds, self.frames_out / seconds
+        self.seconds, self.fps = seconds, made / seconds
         self.model_share = sum(one.model_s for one in passes) / seconds
         self.peak_memory_mb = peak_memory_mb()
 
@@ -103,25 +108,25 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
     """
     from ..video.doors import open_sink
     from . import offline
+    from .going import Going, facts, segment_frames, told
 
     timeline = timeline_of(config)
     report = Report(str(output_of(config)), config.model)
     with _opened(config) as source:
         timeline, report.notes = bound(timeline, source.info)
         encoding = _encoding(config, timeline, source.info)
-        with open_sink(report.output, like=source, encoding=encoding) as sink:
+        encoding = replace(encoding, segment=segment_frames(config))
+        with told(Path(report.output)), open_sink(report.output, like=source, encoding=encoding) as sink:
             backend = _prepared(config, source.info, report, watch)
-            passes = interpolators(backend, timeline, source.info, config.cuts)
-
-            def through(frames: Iterable[Frame]) -> Iterable[Frame]:
-                for one in passes:
-                    frames = one(frames)
-                return frames
-
+            passes = interpolators(backend, timeline, source.info, config.cuts, config.repeats)
             begun = time.perf_counter()
             expected = None if config.start or config.end else expected_frames(timeline, source.info)
-            offline.run(source, through, sink, watch=_counter(watch, expected, report))
-            if passes[0].tally.frames_in < 2:
+            runs = f"{report.backend}, {report.precision}"
+            going = Going(sink, passes, facts(config, model=report.model, runs=runs), anew=config.no_resume)
+            report.resumed = going.frames
+            with going.feed(source) as frames:
+                offline.run(frames, going.through, sink, watch=_counter(watch, expected, report))
+            if report.resumed == 0 and passes[0].tally.frames_in < 2:
                 got = f"{config.input} has {passes[0].tally.frames_in} frame"
                 raise TooShort(got, "two are needed for something to lie between them")
         report.count((one.tally for one in passes), time.perf_counter() - begun)
@@ -221,7 +226,7 @@ def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Rep
 
 def _counter(watch: Watch | None, expected: int | None, report: Report) -> Callable[[Frame], None]:
     """A function that counts frames and tells the watcher."""
-    frames = 0
+    frames = report.resumed
 
     def count(_: Frame) -> None:
         nonlocal frames
@@ -252,17 +257,31 @@ def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
     return timeline, []
 
 
-def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut: str) -> list[Interpolator]:
-    """The passes that reach the timeline: one, or for a midpoint model one for each halving of the gaps.
+def interpolators(
+    backend: Backend, timeline: Timeline, info: VideoInfo, at_cut: str, repeats: str = "keep"
+) -> list[Interpolator]:
+    """The passes that reach the timeline: one, or for a midpoint model one for each halving of the gaps. The first
+    looks for cuts and repeats, the others are told.
 
     Raises:
         UnknownTime: no number of halvings reaches it (the words say which factors would do), or the model predicts.
     """
     from ..video.cuts import CutDetector
-    from .interpolator import Interpolator, doublings
+    from .interpolator import Interpolator, Told, doublings
+    from .repeats import RepeatDetector
 
-    def one(wanted: Timeline) -> Interpolator:
-        return Interpolator(backend, wanted, CutDetector(), at_cut=at_cut)  # type: ignore[arg-type]
+    def chained(*wanted: Timeline) -> list[Interpolator]:
+        first = Interpolator(
+            backend,
+            wanted[0],
+            CutDetector(),
+            at_cut=at_cut,  # type: ignore[arg-type]
+            repeats=RepeatDetector() if repeats == "retime" else None,
+        )
+        passes = [first]
+        for timeline in wanted[1:]:
+            passes.append(Interpolator(backend, timeline, Told(passes[-1]), at_cut=at_cut))  # type: ignore[arg-type]
+        return passes
 
     if backend.spec.predicts:
         raise UnknownTime(
@@ -270,7 +289,7 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
             "tween predict",
         )  # fmt: skip
     if backend.spec.any_time:
-        return [one(timeline)]
+        return chained(timeline)
     if isinstance(timeline, Curve):
         raise UnknownTime(
             "instants of a speed curve", "this model knows only the middle of a gap",
@@ -287,8 +306,8 @@ def interpolators(backend: Backend, timeline: Timeline, info: VideoInfo, at_cut:
             f"--times 2, 4 or 8, --rate {rates}, or a model that knows any time (see `tween models`)",
         )
     if isinstance(timeline, Times):
-        return [one(Times(2)) for _ in range(times)] or [one(timeline)]
-    return [one(Times(2)) for _ in range(times - 1)] + [one(timeline)]
+        return chained(*[Times(2) for _ in range(times)] or [timeline])
+    return chained(*[Times(2) for _ in range(times - 1)], timeline)
 
 
 def output_rate(timeline: Timeline, info: VideoInfo) -> Fraction:

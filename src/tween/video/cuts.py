@@ -76,6 +76,16 @@ class CutDetector:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._last: tuple[Frame, Tensor] | None = None
 
+    @property
+    def state(self) -> list[float]:
+        """What it remembers of the gaps it judged. A detector that is given this judges what follows alike."""
+        return list(self._recent)
+
+    @state.setter
+    def state(self, recent: list[float]) -> None:
+        self._recent.clear()
+        self._recent.extend(recent)
+
     def between(self, before: Frame, after: Frame) -> bool:
         """Whether a cut lies between two neighbours; of any size, uint8 or uint16."""
         if self._last is None or self._last[0] is not before:

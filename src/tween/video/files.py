@@ -48,8 +48,16 @@ class FileSource:
         interlaced: the pictures are made of two fields.
     """
 
-    def __init__(self, path: Path, *, start: Fraction | None = None, end: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        clock: Fraction | None = None,
+    ) -> None:
         self.path, self.start, self.end = path, start, end
+        self._clock = clock  # the first picture's time as the file tells it, from which a coarse clock is counted
         self.damage: TweenError | None = None
         self.notes: list[str] = []
         self._container = _open(path)
@@ -78,6 +86,10 @@ class FileSource:
         while picture is not None:
             yield Frame(to_rgb(picture.native), picture.pts, picture.duration, picture.native)
             picture = next(self._pictures, None)
+
+    def again(self, since: Fraction) -> FileSource:
+        """The same frames once more, but only from the one at `since` on, on the same clock."""
+        return FileSource(self.path, start=since - self.offset, end=self.end, clock=self._clock)
 
     def __enter__(self) -> FileSource:
         return self
@@ -166,13 +178,12 @@ class FileSource:
     def _ordered(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Decoded pictures from `start` on, at strictly growing times."""
         gap, dropped = 1 / self._promises.rate, 0
-        origin: Fraction | None = None
         last: Fraction | None = None
         for native in self._natives():
             if native.pts is not None:
                 told = native.pts * self._promises.grid
-                origin = told if origin is None else origin
-                pts = self._unrounded(told, origin)
+                self._clock = told if self._clock is None else self._clock
+                pts = self._unrounded(told, self._clock)
                 pts = told if last is not None and pts <= last else pts
             else:
                 pts = Fraction(0) if last is None else last + gap

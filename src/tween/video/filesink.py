@@ -58,6 +58,8 @@ class FileSink:
 
     def _prepare(self, path: Path, like: FrameSource, encoding: Encoding) -> None:
         self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
+        if self._plan.codec == "vp9" and any(p.is_alpha for p in av.VideoFormat(self._plan.pixel_format).components):
+            encoding = replace(encoding, segment=0)  # its transparency is beside the packets, where no segment keeps it
         self._like, self._encoding = like, encoding
         self._copies = Copies(
             self._origin if encoding.others else None, self._plan.container, encoding.clock, encoding.sound
@@ -141,7 +143,7 @@ class FileSink:
 
     def _place(self, first: Fraction) -> None:
         """Learn when the first frame is shown: of a source with a window, it stands at 0."""
-        if self._origin is not None and self._origin.start is not None:
+        if getattr(self._like, "start", None) is not None:
             self._shift = first
 
     def _open(self, first: Fraction, size: tuple[int, int]) -> None:
@@ -206,11 +208,11 @@ class FileSink:
 
     def _dress(self, stream: VideoStream) -> None:
         """Give the stream what is no pixel: aspect, rotation, names."""
-        origin = self._origin
+        origin, aspect = self._origin, getattr(self._like, "sample_aspect", None)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         if origin is None:
             return
-        if origin.sample_aspect is not None:
-            stream.codec_context.sample_aspect_ratio = origin.sample_aspect
         if origin.display_matrix is not None:
             stream.set_display_matrix(origin.display_matrix)
         stream.metadata.update(stream_names(origin.metadata))

@@ -44,7 +44,7 @@ class FolderSource:
 
     def __init__(self, path: Path, *, rate: Fraction, start: Fraction | None, end: Fraction | None) -> None:
         self.path, self.start, self.damage, self.notes = path, start, None, []
-        self._rate = rate
+        self._rate, self._end = rate, end
         files = sorted((f for f in path.iterdir() if f.suffix.lower() in SUFFIXES), key=_natural)
         if not files:
             known = ", ".join(sorted(SUFFIXES))
@@ -82,6 +82,10 @@ class FolderSource:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def again(self, since: Fraction) -> FolderSource:
+        """The same pictures once more, but only from the one at `since` on."""
+        return FolderSource(self.path, rate=self._rate, start=since, end=self._end)
 
     def _learn(self) -> VideoInfo:
         first = self._files[0][1]
@@ -151,26 +155,24 @@ class FolderSink:
             DiskFull, CannotWrite: as they say.
         """
         try:
+            if self._segment and len(self._unfinished) == self._segment:
+                self._end_segment(frame.size)
             self.draft.part.mkdir(exist_ok=True)
             file = self.draft.part / f"frame_{self._count:06d}.png"
             write_picture(file, frame.data)
+            self._begins = self._begins if self._unfinished else frame.pts
+            self._unfinished += [file] if self._segment else []
             self._count += 1
-            if self._segment:
-                self._add(file, frame)
         except OSError as error:
             raise self.draft.failure(error) from error
 
-    def _add(self, file: Path, frame: Frame) -> None:
-        """One picture more in the segment; if it is the last, all are put on the disk and told of."""
-        self._begins = self._begins if self._unfinished else frame.pts
-        self._unfinished.append(file)
-        if len(self._unfinished) < self._segment:
-            return
-        for one in self._unfinished:
-            with one.open("rb+") as opened:
+    def _end_segment(self, size: tuple[int, int]) -> None:
+        """A frame more than the segment holds has come: put all of it on the disk, and tell of it."""
+        for file in self._unfinished:
+            with file.open("rb+") as opened:
                 on_disk(opened)
-        total = sum(one.stat().st_size for one in self._unfinished)
-        done = Segment(self._unfinished[0].name, len(self._unfinished), self._begins, frame.size, total)
+        total = sum(file.stat().st_size for file in self._unfinished)
+        done = Segment(self._unfinished[0].name, len(self._unfinished), self._begins, size, total)
         self._unfinished = []
         if self._finished is not None:
             self._finished(done)
