@@ -104,8 +104,8 @@ class Index:
         length: pictures that it shows. size: (H, W) upright.
         stream: which of the file's streams is shown.
         turns: quarter turns counter-clockwise that make a decoded picture upright.
-        colour: its tags. is_deep: more than 8 bits a sample.
-        ticks: int64 [length], pts of the pictures, growing; None where the file does not tell, which makes reading slow.
+        colour: its tags. is_deep: more than 8 bits a sample. is_interlaced: its pictures are made of two fields.
+        ticks: int64 [length], pts of the pictures, growing; None where the file does not tell (reading is slow then).
         keys: int64 [keyframes, 2], pts and decoding time of the packets at which decoding can begin, by pts.
     """
 
@@ -115,6 +115,7 @@ class Index:
     turns: int
     colour: Colour
     is_deep: bool
+    is_interlaced: bool
     ticks: NDArray[np.int64] | None
     keys: NDArray[np.int64]
 
@@ -208,6 +209,7 @@ def _made(source: FileSource, ticks: NDArray[np.int64] | None, length: int, pack
         turns=turns,
         colour=source.info.colour,
         is_deep=source.info.bit_depth > 8,
+        is_interlaced=source.interlaced,
         ticks=ticks,
         keys=np.array(keys, np.int64).reshape(-1, 2),
     )
