@@ -209,4 +209,6 @@ def _decoder(layout: Layout) -> av.VideoCodecContext:
     decoder = av.CodecContext.create("rawvideo", "r")
     decoder.height, decoder.width = layout.size
     decoder.pix_fmt = layout.pixel_format
+    if layout.sample_aspect is not None:
+        decoder.sample_aspect_ratio = layout.sample_aspect  # some encoders write what each picture says
     return decoder

@@ -104,7 +104,7 @@ class PipeSink:
         same = isinstance(source, Layout) and source.pixel_format == target
         chroma = source.chroma if isinstance(source, Layout) and same else ""
         fields = source.fields if isinstance(source, Layout) else "?"
-        aspect = getattr(self._like, "sample_aspect", None) or info.sample_aspect
+        aspect = getattr(self._like, "sample_aspect", info.sample_aspect)
         if self._format == Y4M:
             chroma = chroma or ("420mpeg2" if target == "yuv420p" else chroma_of(target))
         return Layout(info.size, target, self._rate, aspect, colour.full_range, fields, chroma), colour
