@@ -97,6 +97,7 @@ class Encoding:
         others: copy sound, subtitles and whatever else the source holds beside the picture.
         segment: frames that are finished together, so that a later run can go on after them (see `Resumable`); 0
             finishes all at once.
+        pipe_format: what goes to standard output: "y4m", or bare pictures in one of ffmpeg's pixel formats.
     """
 
     codec: Codec = "auto"
@@ -109,6 +110,7 @@ class Encoding:
     overwrite: bool = False
     others: bool = True
     segment: int = 0
+    pipe_format: str = "y4m"
 
     @property
     def stretch(self) -> Fraction:
