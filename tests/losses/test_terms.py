@@ -38,7 +38,7 @@ def test_ifrnet_and_ifrvp_values(shared, key, term, a, b):
         ("emavfi_cvpr", "lap5", terms.laplacian, {"blur": "binomial"}),
         ("ema_seed", "l2", terms.mse, {}),
         ("ema_seed", "gradient_sobel", terms.gradient, {}),
-        ("ema_seed", "color_hist_256", terms.colour, {}),
+        ("ema_seed", "color_hist_256", terms.colour, {"levels": 256}),
         ("light", "charbonnier_eps1e-3", terms.charbonnier, {}),
     ],
 )
@@ -135,8 +135,21 @@ def test_soft_colours_are_the_hard_ones_of_8_bit_pictures_and_near_them_else():
     b = (a * 0.8 + 0.1).clamp(0, 1)
     rounded = [(255 * picture).round() / 255 for picture in (a, b)]
     hard = hard_histogram_distance(*(picture[0].numpy() for picture in rounded))
-    assert float(terms.colour(*rounded)) == pytest.approx(hard, rel=1e-4)
-    assert float(terms.colour(a, b)) == pytest.approx(hard, rel=0.05)
+    assert float(terms.colour(*rounded, levels=256)) == pytest.approx(hard, rel=1e-4)
+    assert float(terms.colour(a, b, levels=256)) == pytest.approx(hard, rel=0.05)
+
+
+def test_a_wrong_contrast_is_learnt_from_colours_alone():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    picture = (0.5 + 0.2 * torch.sin(x / 9) * torch.cos(y / 7) + 0.2 * torch.sin(x * y / 300)).expand(1, 3, 64, 64)
+    gain, offset = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([gain, offset], lr=2e-3)
+    for _ in range(150):
+        optimiser.zero_grad()
+        terms.colour(gain * picture + offset, 0.9 * picture + 0.05).backward()
+        optimiser.step()
+    assert gain.item() == pytest.approx(0.9, abs=0.01)
+    assert offset.item() == pytest.approx(0.05, abs=0.01)
 
 
 def test_a_histogram_counts_every_pixel_once():

@@ -1,5 +1,6 @@
 """Metrics equal the published code's values, and scikit-image where both define the same thing."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tween.errors import BadOption
 from tween.metrics import image
 
 
@@ -88,3 +90,54 @@ def test_ssim_is_one_number_however_it_is_computed(metric):
     with_gradient.sum().backward()
     torch.testing.assert_close(with_gradient.detach(), metric(a, b), atol=1e-6, rtol=0)
     assert learning.grad.abs().max() > 0
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize(
+    ("key", "metric"),
+    [
+        ("ms_ssim(X,Y) on 192x256 frames tau 0 / 0.5 (pytorch-msssim style, data_range 1)", image.ms_ssim),
+        ("ssim_valid(X,Y) same 192x256 (pytorch-msssim style)", image.ssim_valid),
+    ],
+    ids=["ms_ssim", "ssim_valid"],
+)
+def test_what_papers_on_prediction_print(fixture, key, metric):
+    from fixture_rule import frame  # the fixture has put its folder on the path
+
+    x, y = (torch.from_numpy(frame(tau, 192, 256))[None] for tau in (0, 0.5))
+    assert float(metric(x, y)) == pytest.approx(fixture[0][key], abs=2e-5)
+
+
+@pytest.mark.needs_shared
+def test_what_lift_prints(shared):
+    folder = shared / "fixtures" / "others"
+    spec = importlib.util.spec_from_file_location("others_rule", folder / "fixture_rule.py")
+    rule = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rule)
+    a, b = (torch.from_numpy(rule.frames(2, 64, 96, vx=1, vy=-0.5)[i : i + 1]) for i in (0, 1))
+    expected = json.loads((folder / "losses.json").read_text())["values"]["metrics"]
+    assert float(image.ssim_zero_padded(a, b)) == pytest.approx(expected["ssim_lift_zero_pad_gauss11"], abs=2e-5)
+    assert float(image.ssim_3d(a, b)) == pytest.approx(expected["ssim_matlab_emavfi"], abs=2e-5)
+    assert float(image.psnr(a, b)) == pytest.approx(expected["psnr"], abs=1e-3)
+
+
+def test_ssim_valid_equals_scikit_image_away_from_the_border():
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = (x[0].movedim(0, -1).numpy() for x in pair(size=(1, 3, 48, 64)))
+    options = {"data_range": 1, "channel_axis": -1, "gaussian_weights": True, "use_sample_covariance": False}
+    expected = metrics.structural_similarity(a, b, **options)  # its mean leaves out the same border
+    ours = image.ssim_valid(*(torch.from_numpy(v).movedim(-1, 0)[None] for v in (a, b)))
+    assert float(ours) == pytest.approx(expected, abs=1e-4)
+
+
+def test_small_pictures_are_told():
+    a, b = pair(size=(1, 3, 160, 161))
+    with pytest.raises(
+        BadOption, match="ms_ssim of a picture of 161x160; both sides must be 161 pixels or more; try: ssim"
+    ):
+        image.ms_ssim(a, b)
+    a, b = pair(size=(1, 3, 161, 163))
+    assert 0 < float(image.ms_ssim(a, b)) < 1
+    assert float(image.ms_ssim(a, a)) == pytest.approx(1)
+    with pytest.raises(BadOption, match="ssim_valid of a picture of 20x10"):
+        image.ssim_valid(*pair(size=(1, 3, 10, 20)))

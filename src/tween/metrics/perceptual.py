@@ -12,7 +12,7 @@ from ..errors import BadOption
 from ..ops import lpips as definition
 from ..ops.features import find, load
 
-SMALLEST = {"alex": 63, "vgg": 16}  # pixels of a side below which the last feature is empty
+SMALLEST = {"alex": 31, "vgg": 16}  # pixels of a side below which the last feature is empty
 
 
 def lpips(

@@ -244,7 +244,7 @@ TERMS: Final[dict[str, Term]] = {
     "gradient": pictures("L1 of the Sobel gradients: edges", terms.gradient),
     "frequency": pictures("L1 of plain Fourier transforms; grows with the crop", terms.frequency),
     "focal_frequency": pictures("squared Fourier distance, the wrongest first", terms.focal_frequency, alpha=1.0),
-    "colour": pictures("L1 of soft colour histograms", terms.colour, levels=256),
+    "colour": pictures("L1 of soft colour histograms", terms.colour, levels=64),
     "ssim": pictures("1 - SSIM 2-D", unlike(image.ssim_2d)),
     "ms_ssim": pictures("1 - MS-SSIM; crops of 161 pixels or more", unlike(image.ms_ssim)),
     "vgg": Term(
