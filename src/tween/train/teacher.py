@@ -219,7 +219,7 @@ def _maker(name: str, predict: bool, device: str) -> tuple[Spec, Maker]:
     if name == DIRECT:
         return Spec((-1, 0) if predict else (0, 1)), _direct
     model = zoo.load(name)
-    if isinstance(model, Dis):
+    if type(model) is Dis:  # and not its kin that predicts
         return _maker(DIRECT, predict, device)
     try:
         model = model.to(device)
