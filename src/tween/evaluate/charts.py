@@ -67,11 +67,12 @@ class Axis:
         return [k * step for k in range(first, math.floor(self.high / step) + 1)]
 
 
-def histogram(series: Mapping[str, Sequence[float]], *, title: str, unit: str, bins: int = 24) -> str:
+def histogram(series: Mapping[str, Sequence[float]], *, title: str, unit: str) -> str:
     """How many pictures came out how well: one outline a series."""
     finite = {name: [v for v in values if math.isfinite(v)] for name, values in series.items()}
     everything = [v for values in finite.values() for v in values]
     x = Axis(everything, LEFT, WIDTH - RIGHT)
+    bins = min(30, max(8, round(2 * max((len(values) for values in finite.values()), default=0) ** 0.5)))
     height, width = 210, (x.high - x.low) / bins
     counts = {name: [0] * bins for name in finite}
     for name, values in finite.items():
@@ -92,12 +93,12 @@ def histogram(series: Mapping[str, Sequence[float]], *, title: str, unit: str, b
 
 def dots(groups: Mapping[str, Sequence[float]], labels: Sequence[str], *, title: str, unit: str) -> str:
     """One line a group, one mark a series on it: what it scored there."""
-    left, line = 124, 19
-    height = TOP + line * max(1, len(groups)) + BOTTOM
+    left, line, top = 124, 19, 4
+    height = top + line * max(1, len(groups)) + BOTTOM
     x = Axis([v for values in groups.values() for v in values], left, WIDTH - RIGHT)
-    body = [_grid_x(x, height, unit)]
+    body = [_grid_x(x, height, unit, top)]
     for row, (group, values) in enumerate(groups.items()):
-        y = TOP + line * (row + 0.5)
+        y = top + line * (row + 0.5)
         shown = group if len(group) <= 18 else f"{group[:8]}…{group[-9:]}"
         body.append(f'<text class="word" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(shown)}</text>')
         body.append(f'<line class="grid" x1="{left}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -164,7 +165,7 @@ def curves(series: Mapping[str, Mapping[float, float]], *, title: str, x_label: 
 def mark(point: Point, size: float = 4.5) -> str:
     """A mark in its series' colour and shape, at pixels."""
     x, y, kind = point.x, point.y, point.series % COLOURS
-    corners = {
+    corners: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         2: [(0, -1.2), (1.2, 0.9), (-1.2, 0.9)],
         3: [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
@@ -188,11 +189,11 @@ def legend(labels: Sequence[str]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def _grid_x(x: Axis, height: float, label: str) -> str:
+def _grid_x(x: Axis, height: float, label: str, top: float = TOP) -> str:
     parts = []
     for value in x.ticks():
         at = x.at(value)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - BOTTOM}"/>')
         parts.append(f'<text x="{at:.1f}" y="{height - BOTTOM + 14}" text-anchor="middle">{value:.6g}</text>')
     middle = (x.start + x.end) / 2
     return "".join(parts) + f'<text x="{middle:.0f}" y="{height - 4}" text-anchor="middle">{escape(label)}</text>'

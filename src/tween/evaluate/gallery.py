@@ -57,9 +57,11 @@ class Gallery:
     def __init__(self, *, worst: int = 12, best: int = 6, metric: str | None = None, side: int = SIDE) -> None:
         self.metric, self.side = metric, side
         self._worst, self._best = _Extremes(worst), _Extremes(best)
+        self._seen = 0
 
     def __call__(self, case: Case) -> None:
         """Look at a case, and keep what is shown of it if it is among the extremes."""
+        self._seen += 1
         self.metric = self.metric or next(iter(case.row.scores), None)
         goodness = _goodness(case.row, self.metric)
         kept = [(shelf, rank) for shelf, rank in ((self._worst, goodness), (self._best, -goodness))
@@ -71,8 +73,8 @@ class Gallery:
 
     @property
     def worst(self) -> list[Shot]:
-        """The worst first."""
-        return self._worst.shots()
+        """The worst first; of a small set not more than its worse half."""
+        return self._worst.shots()[: -(-self._seen // 2)]
 
     @property
     def best(self) -> list[Shot]:

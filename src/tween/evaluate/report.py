@@ -69,7 +69,7 @@ def page(
 ) -> str:
     """The page as text; arguments as of `write_report`."""
     labels = unlike([discreet(result.model) for result in results], results)
-    sections = [
+    parts = [
         ("means", "Means", sections.means_section(results, labels)),
         ("time", "By time", sections.times_section(results, labels)),
         ("charts", "Charts", sections.charts_section(results, labels)),
@@ -77,7 +77,7 @@ def page(
         ("broken", "Broken pictures", _broken(results)),
         ("rows", "Every picture", sections.rows_section(results, labels)),
     ]
-    body = {anchor: (title, html) for anchor, title, html in sections if html}
+    body = {anchor: (title, html) for anchor, title, html in parts if html}
     words = sum(len(html.encode()) for _, html in body.values()) + 30_000
     shown = [[*g.worst, *g.best] if g is not None else [] for g in galleries]
     pressed = fitted(shown, max(0, limit - words))
