@@ -108,13 +108,14 @@ def kinds():
     return [pytest.param(name, marks=() if name in QUICK else SLOW) for name in found.values()]
 
 
-def sample(model, batch=1):
+def sample(model):
     """A random batch of a network's context, with flow labels."""
     generator = torch.Generator().manual_seed(2)
     size = Canvas((64, 64), model.spec.multiple).size
+    batch = 5 if model.spec.predicts and model.spec.any_time else 1
     frames = torch.rand(batch, len(model.spec.context), 3, *size, generator=generator)
     flow = torch.randn(batch, 4, *size, generator=generator)
-    t = torch.full((batch,), 1.0 if model.spec.predicts else 0.5)
+    t = torch.arange(1.0, batch + 1) if model.spec.predicts else torch.full((batch,), 0.5)
     return Batch(frames, t, torch.rand(batch, 3, *size, generator=generator), flow)
 
 

@@ -5,7 +5,7 @@ Zabih & Woodfill, ECCV 1994; made soft and differentiable by Meister et al., "Un
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -47,17 +47,33 @@ def geometry(features: Tensor, target: Tensor, *, patch: int = 3) -> Tensor:
 
 
 def _distance(a: Tensor, b: Tensor, patch: int, border: int) -> Tensor:
-    """Mean over pixels, channels and neighbours of d^2 / (0.1 + d^2); 0 within `border` of the edges."""
-    squared = (_transform(a, patch) - _transform(b, patch)).square()
-    apart = (squared / (ROBUST + squared)).mean(dim=2)
-    inside = F.pad(
-        torch.ones_like(apart[..., border : a.shape[-2] - border, border : a.shape[-1] - border]), [border] * 4
+    """Mean over pixels, channels and neighbours of d^2 / (0.1 + d^2); 0 within `border` of the edges.
+
+    What a pixel is to its neighbour, the neighbour is to it with the sign turned, so each pair is looked at once and
+    counts for each of its two pixels that is not in the border: half the work.
+    """
+    reach, count = patch // 2, a.numel() * patch**2
+    counts = F.pad(
+        torch.ones_like(a[:1, :1, border : a.shape[-2] - border, border : a.shape[-1] - border]), [border] * 4
     )
-    return (apart * inside).mean()
+    if border < reach:  # neighbours beyond the edges are 0
+        a, b, counts = (F.pad(x, [reach - border] * 4) for x in (a, b, counts))
+    total = a.new_zeros(())
+    for down in range(reach + 1):
+        for right in range(-reach if down else 1, reach + 1):
+            here, there = _pair(down, right)
+            squared = (_soft(a[there] - a[here]) - _soft(b[there] - b[here])).square()
+            total = total + (squared / (ROBUST + squared) * (counts[here] + counts[there])).sum()
+    return total / count
 
 
-def _transform(x: Tensor, patch: int) -> Tensor:
-    """`[B, C, H, W]` -> `[B, C, patch^2, H, W]` in (-1, 1): the neighbours less the pixel, zeros beyond the edges."""
-    around = F.unfold(x.flatten(0, 1).unsqueeze(1), patch, padding=patch // 2)
-    difference = around.view(*x.shape[:2], patch**2, *x.shape[2:]) - x.unsqueeze(2)
-    return difference / torch.sqrt(SOFT + difference.square())
+def _soft(difference: Tensor) -> Tensor:
+    return difference * torch.rsqrt(SOFT + difference.square())
+
+
+def _pair(down: int, right: int) -> tuple[Any, Any]:
+    """Slices of all pixels that have a neighbour `down` and `right` of them, and of those neighbours."""
+    rows, columns = (slice(0, -down or None), slice(down, None)), (slice(0, -right or None), slice(right, None))
+    if right < 0:
+        columns = (slice(-right, None), slice(0, right))
+    return (..., rows[0], columns[0]), (..., rows[1], columns[1])
