@@ -55,8 +55,9 @@ def measured(clip: Clip) -> Gaps:
     """
     key, mark = _key(clip)
     kept = recall(key)
-    if kept.get("mark") == mark and len(kept.get("cut", ())) == clip.length - 1:
-        return Gaps(*(np.array(kept[name], kind) for name, kind in zip(Gaps._fields, KINDS, strict=True)))
+    rows = [kept.get(name) for name in Gaps._fields]
+    if kept.get("mark") == mark and all(isinstance(row, list) and len(row) == clip.length - 1 for row in rows):
+        return Gaps(*(np.array(row, kind) for row, kind in zip(rows, KINDS, strict=True)))
     log.info("looking through %s, %d frames, for what can be learnt from", clip.name, clip.length)
     gaps = _measure(clip)
     keep(key, {"mark": mark, **{name: row.tolist() for name, row in gaps._asdict().items()}})

@@ -25,6 +25,7 @@ from .layouts import DataSet
 AROUND = 4  # gaps on each side of a gap that it is compared with
 REPEAT_SHARE = 0.1  # a gap with less than this share of its neighbours' change repeats a picture
 REPEAT_LEAST_LEVELS = 0.1  # neighbours that change less stand still themselves
+NOTHING_LEVELS = 0.04  # a change that a coder alone makes
 LONGEST_STEP = 4  # a picture shown so many times over is the longest that is still taken for a slower film
 
 EVEN_SHARE = 0.74  # neighbouring gaps of a steady film: the smaller motion over the larger, in the median
@@ -98,7 +99,8 @@ class Mined:
         for one in self.thrown:
             lost[one.why] += len(one.range)
         total = sum(lost.values())
-        kept = f"kept {self.frames - total:,} of {self.frames:,} frames in {len(self.clips):,} clips"
+        clips = f"{len(self.clips):,} clip{'s' * (len(self.clips) != 1)}"
+        kept = f"kept {self.frames - total:,} of {self.frames:,} frames in {clips}"
         return (kept, *(f"left out: {count:,} frames that {_verb(why)}" for why, count in lost.most_common()))
 
 
@@ -136,7 +138,7 @@ def cut_up(gaps: Gaps, limits: Limits) -> tuple[NDArray[np.int64], list[range]]:
     """What becomes of each frame (KEPT or a key of WHY), and the runs of places that are kept."""
     frames = len(gaps.cut) + 1
     fates = np.full(frames, SHORT)
-    wild = gaps.rest > limits.wild
+    wild = (gaps.rest > limits.wild) & ~gaps.cut
     for gap in np.flatnonzero(wild):
         fates[gap : gap + 2] = WILD
     for gap in np.flatnonzero(gaps.broken):
@@ -174,7 +176,7 @@ def _shot(gaps: Gaps, shot: range, limits: Limits, fates: NDArray[np.int64]) -> 
 
 def is_uneven(motion: NDArray[np.float64], run: range, limits: Limits) -> bool:
     """Whether neighbouring gaps of a run differ as a clock's do that stumbles, and pairs of gaps do not."""
-    if len(run) < 2 * limits.least:
+    if len(run) < max(2 * limits.least, 2 * AROUND + 1):
         return False
     single = np.array([motion[a:b].sum() for a, b in pairwise(run)])
     double = single[: len(single) // 2 * 2].reshape(-1, 2).sum(1)
@@ -189,15 +191,14 @@ def steadiness(motion: NDArray[np.float64]) -> float:
 
 def repeats(change: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which gaps of a shot show the same picture again: no change at all, or next to none where others change."""
-    usual = np.array([np.median(_others(change, k)) for k in range(len(change))]) if len(change) > 1 else change
+    if len(change) < 3:
+        return np.asarray(change == 0, bool)
+    near = [np.sort(np.delete(change[max(0, k - AROUND) : k + AROUND + 1], min(k, AROUND))) for k in range(len(change))]
+    usual = np.array([np.median(one[len(one) // 2 :]) for one in near])  # every second gap may be a repeat
+    most = np.array([one[-2] for one in near])  # or two of three
     told = (usual > REPEAT_LEAST_LEVELS) & (change < REPEAT_SHARE * usual)
-    return np.asarray((change == 0) | told, bool)
-
-
-def _others(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    near = values[max(0, k - AROUND) : k + AROUND + 1]
-    changing = np.delete(near, min(k, AROUND))
-    return changing[changing >= np.median(changing)]  # every second gap may be a repeat: ask the others
+    nothing = (change < NOTHING_LEVELS) & (change < REPEAT_SHARE * most)
+    return np.asarray((change == 0) | told | nothing, bool)
 
 
 def around(values: NDArray[np.float64]) -> NDArray[np.float64]:

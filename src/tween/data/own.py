@@ -42,7 +42,7 @@ def listed(root: Path, split: Split) -> DataSet:  # noqa: ARG001
     clips: list[Clip] = []
     notes: list[str] = []
     for kind, together in groupby(rows, _kind):
-        clips += _of_kind(kind[0], list(together), notes)
+        clips += _of_kind(kind[0], list(together), root.parent, notes)
     if not clips:
         raise WrongLayout(f"{root} names no clip of two frames or more", "folders, videos or pictures are needed")
     return DataSet("list", tuple(clips), notes=tuple(notes), is_raw=True)
@@ -142,15 +142,20 @@ def _kind(row: list[Path]) -> tuple[str, str]:
     return ("picture", str(row[0].parent)) if is_picture else ("video", "")
 
 
-def _of_kind(kind: str, rows: list[list[Path]], notes: list[str]) -> list[Clip]:
+def _of_kind(kind: str, rows: list[list[Path]], above: Path, notes: list[str]) -> list[Clip]:
     if kind == "row":
-        return [PictureClip(row[0].with_suffix("").name, row[0].parent.name, tuple(map(str, row))) for row in rows]
+        return [_row_clip(row, above) for row in rows]
     if kind == "video":
         return [clip for (file,) in rows for clip in _films([file], file.parent, notes)]
     if kind == "folder":
         return [_folder_clip(one, place) for (place,) in rows for one in _pictured(place)]
     paths, folder = tuple(str(row[0]) for row in rows), rows[0][0].parent.name
     return [PictureClip(folder, folder, paths)] if len(paths) > 1 else []
+
+
+def _row_clip(row: list[Path], above: Path) -> PictureClip:
+    first = row[0].relative_to(above) if row[0].is_relative_to(above) else row[0]
+    return PictureClip(first.with_suffix("").as_posix(), first.parent.as_posix(), tuple(map(str, row)))
 
 
 def _about_split(root: Path, place: Path, split: Split) -> tuple[str, ...]:
