@@ -28,7 +28,7 @@ def test_in_and_out_is_the_identity(dtype, size, multiple, channels):
     canvas = Canvas(size, multiple)
     back = canvas.leave(canvas.enter(frame), Fraction(2, 3), like=frame)
     assert back.data.dtype == dtype
-    assert torch.equal(back.data.int(), frame.data[:3].int())
+    assert torch.equal(back.data.int(), frame.data.int())
     assert back.pts == Fraction(2, 3)
     assert back.data.is_contiguous()
 

@@ -35,11 +35,12 @@ class Canvas:
         self.padding = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)  # left, right, top, bottom
 
     def enter(self, frame: Frame) -> Tensor:
-        """RGB (alpha left out) -> float32 `[1, 3, *size]` in [0, 1]."""
-        return self.pad(to_float(frame.data[:3]).unsqueeze(0))
+        """RGB or RGBA -> float32 `[1, C, *size]` in [0, 1], C = 3 or 4. Alpha stays straight: how it is shown to a
+        model is the backend's business (`backends.alpha`)."""
+        return self.pad(to_float(frame.data).unsqueeze(0))
 
     def leave(self, picture: Tensor, pts: Fraction, like: Frame) -> Frame:
-        """`[1, 3, *size]` in [0, 1] -> a Frame of the depth of `like`, rounded to the nearest value."""
+        """`[1, C, *size]` in [0, 1], C = 3 or 4 -> a Frame of the depth of `like`, rounded to the nearest value."""
         return Frame(to_integer(self.crop(picture)[0], like.data.dtype), pts)
 
     def pad(self, picture: Tensor) -> Tensor:

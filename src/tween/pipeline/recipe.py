@@ -22,7 +22,7 @@ from .config import PredictConfig, RenderConfig, output_of, seconds, timeline_of
 if TYPE_CHECKING:
     from ..backends.backend import Backend
     from ..frame import Frame, VideoInfo
-    from ..video.stream import Encoding, FrameSource
+    from ..video.stream import Encoding, FrameSink, FrameSource
     from .interpolator import Interpolator, Tally
 
 
@@ -117,7 +117,7 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
         encoding = _encoding(config, timeline, source.info)
         encoding = replace(encoding, segment=segment_frames(config))
         with told(Path(report.output)), open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _prepared(config, source.info, report, watch)
+            backend = _seeing_through(_prepared(config, source.info, report, watch), source, sink)
             passes = interpolators(backend, timeline, source.info, config.cuts, config.repeats)
             begun = time.perf_counter()
             expected = None if config.start or config.end else expected_frames(timeline, source.info)
@@ -153,7 +153,7 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     with _opened(config) as source:
         encoding = replace(_encoding(config, Times(1), source.info), others=whole)
         with open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _prepared(config, source.info, report, watch)
+            backend = _seeing_through(_prepared(config, source.info, report, watch), source, sink)
             predictor = Predictor(backend, None if config.cuts == "off" else CutDetector())
 
             def foretold(frames: Iterable[Frame]) -> Iterable[Frame]:
@@ -177,7 +177,9 @@ def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
 
     rate = None if config.source_rate is None else positive(config.source_rate, "--source-rate")
     start, end = seconds(config.start, "--start"), seconds(config.end, "--end")
-    with open_source(config.input, start=start, end=end, rate=rate, raw=config.raw) as source:
+    with open_source(
+        config.input, start=start, end=end, rate=rate, raw=config.raw, deinterlace=config.deinterlace
+    ) as source:
         yield source
 
 
@@ -222,6 +224,16 @@ def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Rep
     report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
     report.load_seconds = time.perf_counter() - begun
     return backend
+
+
+def _seeing_through(backend: Backend, source: FrameSource, sink: FrameSink) -> Backend:
+    """The backend for frames with transparency, where the source has some and the sink keeps it."""
+    from ..backends.alpha import WithAlpha
+
+    if not (source.info.has_alpha and sink.has_alpha):
+        return backend
+    source.alpha = True
+    return WithAlpha(backend)
 
 
 def _counter(watch: Watch | None, expected: int | None, report: Report) -> Callable[[Frame], None]:

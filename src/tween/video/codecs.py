@@ -10,8 +10,10 @@ from pathlib import Path
 import av
 
 from ..errors import BadOption, Conflict, UnsupportedStream, near
+from .alpha import has_alpha, opaque_format
 from .colour import depth_of, has_chroma
-from .stream import Codec, Encoding
+from .light import Light, light_options
+from .stream import Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
@@ -30,6 +32,7 @@ class Encoder:
         options: what the encoder is told besides.
         least: pictures smaller than this, on either side, it does not take.
         full_range: it can say that samples use all codes.
+        dial: its option for the speed word.
     """
 
     library: str
@@ -41,6 +44,7 @@ class Encoder:
     options: tuple[tuple[str, str], ...] = ()
     least: int = 1
     full_range: bool = True
+    dial: str = "preset"
 
 
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -52,9 +56,25 @@ ENCODERS: dict[str, Encoder] = {
         "libx265", 18, 51, "fast", X26X, ("mp4", "mov", "matroska"), (("x265-params", "log-level=error"),), least=64
     ),
     "av1": Encoder("libsvtav1", 20, 63, "8", SVT, ("mp4", "mov", "matroska", "webm")),
+    "vp9": Encoder(
+        "libvpx-vp9",
+        20,
+        63,
+        "4",
+        tuple(str(speed) for speed in range(8, -1, -1)),
+        ("mp4", "matroska", "webm"),
+        (("b", "0"), ("row-mt", "1"), ("deadline", "good")),
+        dial="cpu-used",
+    ),
     "ffv1": Encoder("ffv1", None, 0, None, (), ("matroska",), (("level", "3"), ("slicecrc", "1"))),
     "prores": Encoder("prores_ks", None, 0, None, (), ("mov", "matroska"), (("profile", "3"),), full_range=False),
 }
+
+
+DEFAULTS = {"webm": "av1"}  # elsewhere h264
+TRANSPARENT = {"webm": "vp9", "matroska": "ffv1", "mov": "prores"}  # for sources with alpha; mp4 holds none
+ALPHA_OPTIONS = {"vp9": {"auto-alt-ref": "0"}, "prores": {"profile": "4", "alpha_bits": "16"}}
+DARK = Light()
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,7 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int, int]) -> Plan:
+def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int, int], light: Light = DARK) -> Plan:
     """Choose container, codec, pixel format and the encoder's options.
 
     Raises:
@@ -77,9 +97,9 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
         UnsupportedStream: a size that the codec does not take.
     """
     container = container_of(path)
-    codec: Codec = encoding.codec
+    codec: str = encoding.codec
     if codec == "auto":
-        codec = "av1" if container == "webm" else "h264"
+        codec = TRANSPARENT.get(container, "h264") if has_alpha(pixel_format) else DEFAULTS.get(container, "h264")
     if codec not in ENCODERS:
         raise BadOption(f"--codec {codec}{near(codec, ENCODERS)}", f"one of auto, {', '.join(ENCODERS)} is needed")
     encoder = ENCODERS[codec]
@@ -97,7 +117,15 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
             "--codec h264",
         )
     target, notes = choose_format(pixel_format, encoder, size)
-    return Plan(container, codec, encoder, target, _options(codec, encoder, encoding), notes)
+    if has_alpha(pixel_format) and not has_alpha(target):
+        notes += (f"the video's transparency is left out: {codec} holds none (vp9, prores and ffv1 do)",)
+    options = _options(codec, encoder, encoding)
+    if has_alpha(target):
+        options |= ALPHA_OPTIONS.get(codec, {})
+    shown, missed = light_options(encoder.library, light)
+    for key, words in shown.items():
+        options[key] = ":".join(filter(None, (options.get(key), words)))
+    return Plan(container, codec, encoder, target, options, (*notes, *missed))
 
 
 def container_of(path: Path) -> str:
@@ -118,6 +146,8 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
     if encoder.library == "ffv1":
         return _lossless_format(source, known)
     family, depth = _family(source), depth_of(source)
+    if has_alpha(source) and (clear := _clear_format(family, depth, known)):
+        return clear
     notes = []
     odd = (size[1] % 2 and family in ("yuv420p", "yuv422p")) or (size[0] % 2 and family == "yuv420p")
     if odd and encoder.library in ("libx264", "libx265"):
@@ -131,7 +161,7 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
                 notes.append(f"{encoder.library} holds no {family}: colours are written as {wider}")
             if kept < depth:
                 notes.append(f"{encoder.library} holds {kept} bits at most: {depth} are rounded to that")
-            return _name(wider, kept), tuple(notes + _alpha_note(source))
+            return _name(wider, kept), tuple(notes)
     raise UnsupportedStream(f"{encoder.library} holds nothing like {source}", "another --codec is needed")
 
 
@@ -154,8 +184,9 @@ def _name(family: str, depth: int) -> str:
 
 def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]]:
     """ffv1 holds nearly all formats as they are; the rest by another name or in the next that loses nothing."""
-    opaque = source.replace("yuva", "yuv").replace("gbrap", "gbrp").replace("yuvj", "yuv")
-    opaque = {"ya8": "gray", "ya16le": "gray16le"}.get(opaque, opaque)
+    if has_alpha(source):
+        return _lossless_clear(source, known), ()
+    opaque = source.replace("yuvj", "yuv")
     if av.VideoFormat(opaque).is_rgb or opaque == "pal8":
         target = "bgr0" if depth_of(source) == 8 else (opaque if opaque in known else "gbrp16le")
     elif opaque in known:
@@ -163,13 +194,31 @@ def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]
     else:
         depth = next(d for d in (8, 10, 12, 16) if d >= depth_of(source))
         target = _name(_family(source), depth)
-    return target, tuple(_alpha_note(source))
+    return target, ()
 
 
-def _alpha_note(source: str) -> list[str]:
-    if any(part.is_alpha for part in av.VideoFormat(source).components):
-        return ["the video's transparency is left out"]
-    return []
+def _lossless_clear(source: str, known: set[str]) -> str:
+    """ffv1's format for one with alpha: its own, or the next that holds every code of it."""
+    if source in known:
+        return source
+    if source.startswith("yuva"):
+        family = opaque_format(source).removesuffix("le").rstrip("0123456789").replace("yuv", "yuva")
+        family = family if family in ("yuva420p", "yuva422p", "yuva444p") else "yuva444p"
+        names = (_name(family, bits) for bits in (8, 10, 12, 16) if bits >= depth_of(source))
+        return next(name for name in names if name in known)
+    return "bgra" if depth_of(source) == 8 else "gbrap16le"
+
+
+def _clear_format(family: str, depth: int, known: set[str]) -> tuple[str, tuple[str, ...]] | None:
+    """The encoder's format with alpha that keeps the most, and what is lost; None if it has none."""
+    clear = [name for name in known if name.startswith("yuva")]
+    if not clear:
+        return None
+    alike = family.replace("yuv", "yuva")
+    best = max(clear, key=lambda name: (min(depth_of(name), depth), name.startswith(alike), name))
+    kept = depth_of(best)
+    lost = () if kept >= depth else (f"the encoder holds {kept} bits at most with alpha: {depth} are rounded to that",)
+    return best, lost
 
 
 def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]:
@@ -188,7 +237,7 @@ def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]
         need = f"one of {words} is needed for {codec}" if words else f"{codec} has no presets"
         raise BadOption(f"--preset {preset}{near(encoding.preset, encoder.presets)}", need)
     if preset is not None:
-        options["preset"] = preset
+        options[encoder.dial] = preset
     return options
 
 

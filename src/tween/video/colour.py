@@ -101,7 +101,7 @@ class ToRgb:
         pixels = picture.format
         depth = depth_of(pixels.name)
         if self._deep and _is_planar_rgb(pixels.name):
-            return torch.from_numpy(_widened(_stacked(picture, np.uint16), depth))
+            return torch.from_numpy(widened(_stacked(picture, np.uint16), depth))
         full = full_range_of(pixels.name, self._colour)
         target = "gbrp16le" if self._deep else "gbrp"
         planar = _convert(self._swscale, picture, target, self._colour, from_full=full, to_full=True)
@@ -133,7 +133,7 @@ class FromRgb:
         rows = data.detach().cpu().numpy()
         depth = depth_of(self._format)
         if _is_planar_rgb(self._format) and depth > 8:
-            return self._tagged(_planar(_narrowed(rows, depth), self._format))
+            return self._tagged(_planar(narrowed(rows, depth), self._format))
         if rows.itemsize == 2 and not self._is_rgb:
             rows = rows - (rows >> 8)  # white as swscale reads it: 65280
         return self._from(_planar(rows, "gbrp16le" if rows.itemsize == 2 else "gbrp"), full=True)
@@ -195,12 +195,12 @@ def _is_planar_rgb(pixel_format: str) -> bool:
     return pixel_format.startswith("gbr") and pixel_format.endswith("le") and "f" not in pixel_format
 
 
-def _widened(samples: NDArray[Any], depth: int) -> NDArray[Any]:
+def widened(samples: NDArray[Any], depth: int) -> NDArray[Any]:
     """Samples of 9 to 16 bits over the full 0..65535: the top bits repeated below (10 bits: abcdefghij abcdef)."""
     return (samples << (16 - depth)) | (samples >> (2 * depth - 16))
 
 
-def _narrowed(samples: NDArray[Any], depth: int) -> NDArray[Any]:
+def narrowed(samples: NDArray[Any], depth: int) -> NDArray[Any]:
     """uint8 or uint16 samples to `depth` bits, rounded."""
     top = 255 if samples.itemsize == 1 else 65535
     wide = samples.astype(np.uint32) * (2**depth - 1) + top // 2
@@ -211,7 +211,7 @@ def _stacked(planar: av.VideoFrame, dtype: type[np.uint8] | type[np.uint16]) -> 
     """The planes of a `gbrp` picture as one `[3, H, W]` array in the order R, G, B."""
     rows = np.empty((3, planar.height, planar.width), dtype)
     for channel, plane in zip((1, 2, 0), planar.planes[:3], strict=True):
-        rows[channel] = _rows(plane, rows.dtype)[: planar.height, : planar.width]
+        rows[channel] = rows_of(plane, rows.dtype)[: planar.height, : planar.width]
     return rows
 
 
@@ -220,11 +220,11 @@ def _planar(rows: NDArray[Any], pixel_format: str) -> av.VideoFrame:
     _, height, width = rows.shape
     planar = av.VideoFrame(width, height, pixel_format)
     for channel, plane in zip((1, 2, 0), planar.planes, strict=True):
-        _rows(plane, rows.dtype)[:height, :width] = rows[channel]
+        rows_of(plane, rows.dtype)[:height, :width] = rows[channel]
     return planar
 
 
-def _rows(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+def rows_of(plane: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """A plane's memory, its padding on the right included."""
     return np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
 

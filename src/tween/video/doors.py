@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import BadOption, Conflict
-from .files import FileSource
+from .files import Deinterlace, FileSource
 from .filesink import FileSink
 from .images import FolderSink, FolderSource
 from .pipes import PIPE, PipeSource, is_y4m
@@ -22,6 +22,7 @@ def open_source(
     end: Fraction | None = None,
     rate: Fraction | None = None,
     raw: str | None = None,
+    deinterlace: Deinterlace = "auto",
 ) -> FrameSource:
     """The frames of a video file, a folder of pictures, or standard input.
 
@@ -30,6 +31,7 @@ def open_source(
             standard input.
         start, end: give only the frames in [start, end), seconds from the beginning.
         rate: frames a second of a folder of pictures (None takes 24) or of bare pictures. A file has its own.
+        deinterlace: make whole pictures of interlaced ones ("auto"), take them as they are, or refuse them.
         raw: standard input holds bare pictures, `1280x720` or `1280x720:rgb48le`.
 
     Raises:
@@ -50,7 +52,7 @@ def open_source(
         return PipeSource(path, rate=rate, start=start, end=end)
     if rate is not None:
         raise BadOption(f"a rate of {rate} for {path.name}", "only a folder of pictures needs to be given one")
-    return FileSource(path, start=start, end=end)
+    return FileSource(path, start=start, end=end, deinterlace=deinterlace)
 
 
 def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None = None) -> FrameSink:

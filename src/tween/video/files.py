@@ -8,20 +8,33 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ..errors import EmptyVideo, MissingFile, NotAVideo, NoVideoStream, TruncatedInput, TweenError
+from ..errors import (
+    EmptyVideo,
+    MissingFile,
+    NotAVideo,
+    NoVideoStream,
+    TruncatedInput,
+    TweenError,
+    UnsupportedStream,
+)
 from ..frame import Frame, VideoInfo
 from ..timeline import common_step
+from .alpha import ToRgba, has_alpha
 from .colour import ToRgb, tags_of
+from .deinterlace import Deinterlacer, is_interlaced
+from .light import light_of
 from .promises import AV_TIME_BASE, COARSE, Promises
 
+Deinterlace = Literal["auto", "off", "refuse"]
 TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}  # ffmpeg plays plain texts as pictures of a terminal
 
 
@@ -45,7 +58,17 @@ class FileSource:
         display_matrix: the nine numbers that turn the picture for display, or None.
         sample_aspect: as the file states it; None where it does not.
         metadata, disposition, index: of the video stream in its file.
-        interlaced: the pictures are made of two fields.
+        interlaced: the pictures are made of two fields, or were, before they were deinterlaced.
+        light: what the first picture says of HDR10's mastering display and light level.
+        alpha: set it before iteration to get transparency as a fourth channel of the frames.
+
+    Args:
+        deinterlace: what to do with interlaced pictures: "auto" makes whole ones of them, "off" takes them as they
+            are, "refuse" raises.
+
+    Raises:
+        MissingFile, NotAVideo, NoVideoStream, EmptyVideo: as they say.
+        UnsupportedStream: interlaced pictures that are to be refused.
     """
 
     def __init__(
@@ -55,15 +78,19 @@ class FileSource:
         start: Fraction | None = None,
         end: Fraction | None = None,
         clock: Fraction | None = None,
+        deinterlace: Deinterlace = "auto",
     ) -> None:
         self.path, self.start, self.end = path, start, end
         self._clock = clock  # the first picture's time as the file tells it, from which a coarse clock is counted
         self.damage: TweenError | None = None
         self.notes: list[str] = []
+        self.alpha = self.interlaced = False
+        self._deinterlace, self._fields = deinterlace, cast(Deinterlacer | None, None)
         self._container = _open(path)
         try:
             self._stream = _video_stream(self._container, path)
             self._stream.thread_type = "AUTO"
+            self._decoder = _decoder(self._stream)
             self._promises = Promises.of(self._container, self._stream, path)
             self._decoded, self._broken, self._packets = 0, 0, 0
             self._last_dts: int | None = None
@@ -80,7 +107,8 @@ class FileSource:
         """Frames in order of pts, which strictly grow, as uint8 or (deeper than 8 bits) uint16 RGB `[3, H, W]`."""
         if self._first is None:
             raise RuntimeError("a source is read once; open it again to read it again")
-        to_rgb = ToRgb(self.info.colour, deep=self.info.bit_depth > 8)
+        kind = ToRgba if self.alpha and self.info.has_alpha else ToRgb
+        to_rgb = kind(self.info.colour, deep=self.info.bit_depth > 8)
         picture: Picture | None = self._first
         self._first = None
         while picture is not None:
@@ -89,7 +117,11 @@ class FileSource:
 
     def again(self, since: Fraction) -> FileSource:
         """The same frames once more, but only from the one at `since` on, on the same clock."""
-        return FileSource(self.path, start=since - self.offset, end=self.end, clock=self._clock)
+        source = FileSource(
+            self.path, start=since - self.offset, end=self.end, clock=self._clock, deinterlace=self._deinterlace
+        )
+        source.alpha = self.alpha
+        return source
 
     def __enter__(self) -> FileSource:
         return self
@@ -117,7 +149,7 @@ class FileSource:
         self.metadata = dict(stream.metadata)
         self.disposition = stream.disposition
         self.index = stream.index
-        self.interlaced = bool(native.interlaced_frame)
+        self.light = light_of(native)
         pixels = native.format
         kinds = [other.type for other in self._container.streams]
         self.info = VideoInfo(
@@ -133,8 +165,9 @@ class FileSource:
             codec=context.name,
             audio=kinds.count("audio"),
             subtitles=kinds.count("subtitle"),
-            has_alpha=any(part.is_alpha for part in pixels.components),
+            has_alpha=has_alpha(pixels.name),
             time_base=self._grid(),
+            offset=self.offset,
         )
 
     def _natives(self) -> Iterator[av.VideoFrame]:
@@ -148,7 +181,7 @@ class FileSource:
                     self._packets += 1
                     self._last_dts = packet.dts if packet.dts is not None else self._last_dts
                 try:
-                    natives = self._stream.decode(packet)
+                    natives = self._decoded_of(packet)
                 except EOFError:
                     return
                 except FFmpegError:
@@ -160,6 +193,38 @@ class FileSource:
                     yield native
         except (FFmpegError, OSError):
             self._broken += 1
+
+    def _decoded_of(self, packet: Packet) -> list[av.VideoFrame]:
+        if self._decoder is None:
+            return self._stream.decode(packet)
+        return self._decoder.decode(packet if packet.size else None)
+
+    def _whole(self) -> Iterator[av.VideoFrame]:
+        """Decoded pictures; from the first interlaced one on they pass through a filter, as asked."""
+        native = None
+        for native in self._natives():
+            if not self.interlaced and is_interlaced(native, self._stream):
+                self._meet_fields(native)
+            if self._fields is None:
+                yield native
+            else:
+                yield from self._fields.take(native)
+        if self._fields is not None and native is not None:
+            yield from self._fields.end(native)
+
+    def _meet_fields(self, native: av.VideoFrame) -> None:
+        self.interlaced = True
+        if self._deinterlace == "refuse":
+            raise UnsupportedStream(
+                f"{self.path.name} is interlaced", "whole pictures are needed", "--deinterlace auto, or off"
+            )
+        if self._deinterlace == "off":
+            self.notes.append("the video is interlaced; its pictures are taken as whole ones")
+            return
+        self.notes.append(
+            "the video is interlaced: whole pictures are made of its fields; --deinterlace off leaves them as they are"
+        )
+        self._fields = Deinterlacer(self._stream, native)
 
     def _placed(self) -> Generator[Picture]:
         """The window's pictures. Each lasts until the next, the last one until the stream ends."""
@@ -179,7 +244,7 @@ class FileSource:
         """Decoded pictures from `start` on, at strictly growing times."""
         gap, dropped = 1 / self._promises.rate, 0
         last: Fraction | None = None
-        for native in self._natives():
+        for native in self._whole():
             if native.pts is not None:
                 told = native.pts * self._promises.grid
                 self._clock = told if self._clock is None else self._clock
@@ -272,6 +337,18 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if stream.codec_context is None:
         raise NotAVideo(f"{path.name} is coded in a way that no decoder here knows", "another codec is needed")
     return stream
+
+
+def _decoder(stream: VideoStream) -> av.VideoCodecContext | None:
+    """A decoder of our own where ffmpeg's first choice would lose something: it shows VP8 and VP9 without alpha."""
+    if stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+        return None
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.codec.canonical_name, "")
+    if name not in av.codecs_available:
+        return None
+    decoder = av.CodecContext.create(name, "r")
+    decoder.extradata = stream.codec_context.extradata
+    return cast(av.VideoCodecContext, decoder)
 
 
 def _display_matrix(native: av.VideoFrame) -> tuple[int, ...] | None:

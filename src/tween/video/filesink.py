@@ -20,10 +20,12 @@ from av.video.stream import VideoStream
 
 from ..errors import EmptyVideo, UnsupportedStream
 from ..frame import Colour, Frame
+from .alpha import from_rgb, has_alpha
 from .codecs import finest, plan_for
-from .colour import RGB, FromRgb, full_range_of, put_tags
+from .colour import RGB, full_range_of, put_tags
 from .draft import Draft
 from .files import FileSource
+from .light import Light
 from .segments import Packets, PacketWriter, Segment
 from .stream import Encoding, FrameSource
 from .streams import Copies, stream_names
@@ -40,6 +42,7 @@ class FileSink:
 
     Attributes:
         notes: what the output cannot hold, in words.
+        has_alpha: it keeps transparency.
     """
 
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
@@ -57,7 +60,9 @@ class FileSink:
             raise
 
     def _prepare(self, path: Path, like: FrameSource, encoding: Encoding) -> None:
-        self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size)
+        light = getattr(like, "light", Light())
+        self._plan = plan_for(path, encoding, like.info.pixel_format, like.info.size, light)
+        self.has_alpha = has_alpha(self._plan.pixel_format)
         if self._plan.codec == "vp9" and any(p.is_alpha for p in av.VideoFormat(self._plan.pixel_format).components):
             encoding = replace(encoding, segment=0)  # its transparency is beside the packets, where no segment keeps it
         self._like, self._encoding = like, encoding
@@ -65,10 +70,8 @@ class FileSink:
             self._origin if encoding.others else None, self._plan.container, encoding.clock, encoding.sound
         )
         self.notes = [*self._plan.notes, *self._copies.notes]
-        if self._origin is not None and self._origin.interlaced:
-            self.notes.append("the video is interlaced; its pictures are taken as whole ones")
         self._colour = self._tags()
-        self._from_rgb = FromRgb(self._plan.pixel_format, self._colour, native=like.info.colour)
+        self._from_rgb = from_rgb(self._plan.pixel_format, self._colour, native=like.info.colour)
         self._grid = finest(*_grids(like, encoding))
         self._held: Frame | None = None
         self._shift = Fraction(0)

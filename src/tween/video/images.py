@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..errors import Conflict, EmptyVideo, NotAVideo, TruncatedInput, TweenError
 from ..frame import Colour, Frame, VideoInfo
-from .colour import FromRgb, ToRgb
+from .alpha import ToRgba, from_rgb
+from .colour import ToRgb
 from .draft import FRAME, Draft
 from .segments import Segment, on_disk
 from .stream import Encoding, FrameSource
@@ -44,7 +45,7 @@ class FolderSource:
 
     def __init__(self, path: Path, *, rate: Fraction, start: Fraction | None, end: Fraction | None) -> None:
         self.path, self.start, self.damage, self.notes = path, start, None, []
-        self._rate, self._end = rate, end
+        self._rate, self._end, self.alpha = rate, end, False
         files = sorted((f for f in path.iterdir() if f.suffix.lower() in SUFFIXES), key=_natural)
         if not files:
             known = ", ".join(sorted(SUFFIXES))
@@ -61,11 +62,12 @@ class FolderSource:
         self.info = self._learn()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order of pts: uint8 RGB `[3, H, W]`, or uint16 where the first picture has 16 bits."""
+        """Frames in order of pts: uint8 RGB `[3, H, W]`, or uint16 where the first picture has 16 bits; with `alpha`
+        RGBA `[4, H, W]`, if the first picture has transparency."""
         broken: list[str] = []
         for pts, file in self._files:
             try:
-                data = read_picture(file, deep=self.info.bit_depth > 8)
+                data = read_picture(file, deep=self.info.bit_depth > 8, alpha=self.alpha and self.info.has_alpha)
             except (OSError, ValueError, FFmpegError, SyntaxError):  # what Pillow raises for a broken PNG
                 broken.append(file.name)
                 continue
@@ -85,7 +87,9 @@ class FolderSource:
 
     def again(self, since: Fraction) -> FolderSource:
         """The same pictures once more, but only from the one at `since` on."""
-        return FolderSource(self.path, rate=self._rate, start=since, end=self._end)
+        source = FolderSource(self.path, rate=self._rate, start=since, end=self._end)
+        source.alpha = self.alpha
+        return source
 
     def _learn(self) -> VideoInfo:
         first = self._files[0][1]
@@ -121,6 +125,8 @@ class FolderSink:
     It is written as `<name>.part` and renamed when whole. `--overwrite` replaces a folder only if it holds nothing
     but such frames. Attributes as in `FrameSink`.
     """
+
+    has_alpha = True
 
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         _refuse_dials(encoding)
@@ -195,9 +201,9 @@ class FolderSink:
             self.draft.discard()
 
 
-def read_picture(path: Path, *, deep: bool) -> Tensor:
-    """A picture file as RGB `[3, H, W]`: uint16 over 0..65535 if `deep`, uint8 otherwise. Transparency is dropped,
-    a camera's orientation applied.
+def read_picture(path: Path, *, deep: bool, alpha: bool = False) -> Tensor:
+    """A picture file as RGB `[3, H, W]`: uint16 over 0..65535 if `deep`, uint8 otherwise; RGBA `[4, H, W]` if `alpha`,
+    else transparency is dropped. A camera's orientation is applied.
 
     Raises:
         OSError, ValueError, SyntaxError, av.FFmpegError: what the readers raise for a file that is no whole picture.
@@ -205,18 +211,20 @@ def read_picture(path: Path, *, deep: bool) -> Tensor:
     if deep:
         try:
             with av.open(str(path)) as container:
-                return ToRgb(SRGB, deep=True)(next(container.decode(video=0)))
+                return (ToRgba if alpha else ToRgb)(SRGB, deep=True)(next(container.decode(video=0)))
         except StopIteration:
             raise ValueError(f"{path} holds no picture") from None
     with Image.open(path) as picture:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode.startswith("I;16"):
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        return torch.from_numpy(np.ascontiguousarray(np.asarray(upright.convert("RGB")).transpose(2, 0, 1)))
+        return torch.from_numpy(
+            np.ascontiguousarray(np.asarray(upright.convert("RGBA" if alpha else "RGB")).transpose(2, 0, 1))
+        )
 
 
 def write_picture(path: Path, data: Tensor) -> None:
-    """RGB `[3, H, W]`, uint8 or uint16, as a PNG of 8 or 16 bits.
+    """RGB `[3, H, W]` or RGBA `[4, H, W]`, uint8 or uint16, as a PNG of 8 or 16 bits.
 
     Raises:
         OSError: as writing does.
@@ -230,11 +238,12 @@ def write_picture(path: Path, data: Tensor) -> None:
 
 def _deep_png(data: Tensor) -> bytes:
     """Pillow writes no RGB of 16 bits; ffmpeg does."""
-    _, height, width = data.shape
+    channels, height, width = data.shape
+    name = "rgba64be" if channels == 4 else "rgb48be"
     png = av.CodecContext.create("png", "w")
-    png.width, png.height, png.pix_fmt = width, height, "rgb48be"
+    png.width, png.height, png.pix_fmt = width, height, name
     png.time_base = Fraction(1, 24)
-    packets = [*png.encode(FromRgb("rgb48be", SRGB)(data)), *png.encode(None)]
+    packets = [*png.encode(from_rgb(name, SRGB)(data)), *png.encode(None)]
     return b"".join(bytes(packet) for packet in packets)
 
 
@@ -287,8 +296,6 @@ def _unheard(info: VideoInfo) -> list[str]:
         words.append("the sound is")
     if info.subtitles:
         words.append("the subtitles are")
-    if info.has_alpha:
-        words.append("the transparency is")
     return words
 
 

@@ -55,6 +55,7 @@ class PipeSource:
 
     damage: TweenError | None
     notes: list[str]
+    alpha = False
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class PipeSource:
         end: Fraction | None = None,
     ) -> None:
         self.path, self.start, self.end = path, start, end
-        self.damage, self.notes = None, []
+        self.damage, self.notes, self.alpha = None, [], False
         self.sample_aspect: Fraction | None = None
         self.name = "standard input" if path == PIPE else path.name
         self._file = _opened(path)

@@ -37,6 +37,8 @@ class PipeSink:
         OutputExists, CannotWrite: of a file, as they say.
     """
 
+    has_alpha = False
+
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         refuse_dials(encoding, "pictures without compression", "there is nothing to encode", "name a video file")
         where = "a pipe" if path == PIPE else "y4m"

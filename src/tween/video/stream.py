@@ -25,11 +25,13 @@ class FrameSource(Protocol):
         info: what is known before the first frame.
         damage: after iteration, what broke the input off (an error with the words for the user), or None.
         notes: after iteration, what was repaired on the way, in words.
+        alpha: False; set it before iteration to get transparency as a fourth channel of the frames, where there is any.
     """
 
     info: VideoInfo
     damage: TweenError | None
     notes: list[str]
+    alpha: bool
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order of pts, which strictly grow."""
@@ -48,9 +50,11 @@ class FrameSink(Protocol):
     Attributes:
         notes: whatever of the source the output cannot hold, in words: nothing is dropped in silence. Complete once
             the sink is closed.
+        has_alpha: it keeps transparency: frames may have four channels.
     """
 
     notes: list[str]
+    has_alpha: bool
 
     def write(self, frame: Frame) -> None:
         """Append one frame; pts must grow. The last frame lasts its `duration`, every other until the next."""
