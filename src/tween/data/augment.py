@@ -206,40 +206,39 @@ def _looked_up(sample: Sample, look: Look) -> tuple[Array, Array | None]:
         height, width = look.size
         left, top = (round(c - (side - 1) / 2) for c, side in zip(look.centre, (width, height), strict=True))
         here = (slice(top, top + height), slice(left, left + width))
-        return np.stack([plane[here] for plane in planes]), None if flow is None else flow[here].copy()
+        return np.stack([plane[here] for plane in planes]), None if flow is None else flow[here]
     found = np.stack([_resampled(plane, look) for plane in planes])
     return found, None if flow is None else _resampled(flow, look) @ _vectors(look)
 
 
 def _resampled(plane: Array, look: Look) -> Array:
     """One picture or flow `[H, W, C]`, uint8 or float32, seen through a look: bilinear, as the published enlarging
-    is; what shrinks is first averaged over the pixels that fall on one."""
+    is; a picture that shrinks is first averaged over the pixels that fall on one, while a flow's edges stay unmixed."""
     cv2 = opencv()
-    x, y = look.centre
-    down, across = (min(1.0, scale) for scale in look.scale)
-    if down < 1 or across < 1:
-        plane, x, y, (down, across) = _shrunk(plane, look, (down, across))
+    part, (x, y) = _part(plane, look)
+    height, width = part.shape[:2]
+    down, across = (min(1.0, scale) for scale in look.scale) if plane.dtype == np.uint8 else (1.0, 1.0)
+    if min(down, across) < 1:
+        size = (max(1, round(width * across)), max(1, round(height * down)))
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        across, down = size[0] / width, size[1] / height
+        x, y = (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
     cos, sin = math.cos(look.angle), math.sin(look.angle)
     step = (across / look.scale[1], down / look.scale[0])  # pixels of this plane for one of the crop
     matrix = np.array([[cos * step[0], sin * step[0], 0], [-sin * step[1], cos * step[1], 0]])
     matrix[:, 2] = np.array([x, y]) - matrix[:, :2] @ ((np.array(look.size[::-1]) - 1) / 2)
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    contiguous = np.ascontiguousarray(plane)
-    return cv2.warpAffine(contiguous, matrix, look.size[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(part, matrix, look.size[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _shrunk(plane: Array, look: Look, scales: tuple[float, float]) -> tuple[Array, float, float, tuple[float, float]]:
-    """The part of a picture that a look can see, shrunk; its centre there, and by how much it was."""
-    cv2 = opencv()
-    reach = math.hypot(*look.size) / 2 + 2
-    (x, y), (down, across) = look.centre, scales
-    left, top = max(0, math.floor(x - reach / across)), max(0, math.floor(y - reach / down))
-    part = plane[top : math.ceil(y + reach / down) + 1, left : math.ceil(x + reach / across) + 1]
-    height, width = part.shape[:2]
-    size = (max(1, round(width * across)), max(1, round(height * down)))
-    small = cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_AREA)
-    down, across = size[1] / height, size[0] / width
-    return small, (x - left + 0.5) * across - 0.5, (y - top + 0.5) * down - 0.5, (down, across)
+def _part(plane: Array, look: Look) -> tuple[Array, tuple[float, float]]:
+    """The part of a picture that a look can see, and where the crop's centre is in it."""
+    cos, sin = abs(math.cos(look.angle)), abs(math.sin(look.angle))
+    (x, y), (height, width) = look.centre, look.size
+    wide, tall = (width * cos + height * sin) / look.scale[1] / 2, (height * cos + width * sin) / look.scale[0] / 2
+    left, top = max(0, math.floor(x - wide) - 2), max(0, math.floor(y - tall) - 2)
+    part = plane[top : math.ceil(y + tall) + 3, left : math.ceil(x + wide) + 3]
+    return np.ascontiguousarray(part), (x - left, y - top)
 
 
 def _vectors(look: Look) -> Array:
