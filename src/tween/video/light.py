@@ -52,7 +52,8 @@ def light_of(native: av.VideoFrame) -> Light:
         if name == "MASTERING_DISPLAY_METADATA":
             found |= _mastering(bytes(data))
         elif name == "CONTENT_LIGHT_LEVEL":
-            found["level"] = struct.unpack("2I", bytes(data)[:8])
+            level = struct.unpack("2I", bytes(data)[:8])
+            found |= {"level": level} if any(level) else {}  # x265 writes 0, 0 for unknown
         elif name in DYNAMIC:
             dynamic.add(DYNAMIC[name])
     return Light(**found, dynamic=tuple(sorted(dynamic)))
