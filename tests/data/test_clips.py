@@ -15,9 +15,10 @@ import trees
 from clips import Clip as Made
 from PIL import Image
 
-from tween.data import footage
+from tween.data import decoder
 from tween.data.clips import Broken, PictureClip, VideoClip
 from tween.data.flo import read_flo, write_flo
+from tween.data.index import index_of
 from tween.errors import BrokenPicture
 from tween.frame import Colour
 from tween.video.doors import open_source
@@ -29,7 +30,7 @@ LONG = {"g": "12", "keyint_min": "12", "sc_threshold": "0"}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    footage.POOL.close()
+    decoder.POOL.close()
 
 
 def everything(path):
@@ -38,7 +39,7 @@ def everything(path):
 
 
 def whole(path, **more):
-    return VideoClip("a", "b", str(path), 0, footage.index_of(str(path)).length, **more)
+    return VideoClip("a", "b", str(path), 0, index_of(str(path)).length, **more)
 
 
 # pictures
@@ -198,12 +199,12 @@ def test_start_step_and_crop(tmp_path):
 def test_consecutive_frames_are_decoded_once_and_a_read_goes_on_where_the_last_one_stood(tmp_path, monkeypatch):
     path = Made(frames=40, options={**LONG, "g": "40"}).make(tmp_path / "a.mp4")
     clip = whole(path)
-    monkeypatch.setattr(footage, "KEPT_BYTES", 1)  # two pictures are kept, however small
+    monkeypatch.setattr(decoder, "KEPT_BYTES", 1)  # two pictures are kept, however small
     sought, decoded = [], []
-    seek, decode = footage.Decoder._seek, footage._decoded
-    monkeypatch.setattr(footage.Decoder, "_seek", lambda self, at: (sought.append(at), seek(self, at)))
+    seek, decode = decoder.Decoder._seek, decoder._decoded
+    monkeypatch.setattr(decoder.Decoder, "_seek", lambda self, at: (sought.append(at), seek(self, at)))
     monkeypatch.setattr(
-        footage, "_decoded", lambda *args: (lambda frames: (decoded.extend(frames), frames)[1])(decode(*args))
+        decoder, "_decoded", lambda *args: (lambda frames: (decoded.extend(frames), frames)[1])(decode(*args))
     )
     for start in (0, 9, 20, 30):
         clip.read(range(start, start + 10))
@@ -217,7 +218,7 @@ def test_a_few_files_stay_open_and_no_more(tmp_path):
     paths = [Made(frames=2).make(tmp_path / f"{k}.mp4") for k in range(6)]
     for path in paths * 2:
         whole(path).read([1])
-    assert len(footage.POOL._idle) == footage.OPEN_FILES
+    assert len(decoder.POOL._idle) == decoder.OPEN_FILES
 
 
 def test_clips_travel_to_forked_and_spawned_workers(tmp_path):

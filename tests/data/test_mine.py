@@ -14,8 +14,8 @@ from PIL import Image
 from tween.data import gaps as gaps_room
 from tween.data import remember
 from tween.data.clips import PictureClip, VideoClip
-from tween.data.footage import index_of
 from tween.data.gaps import Gaps, measured
+from tween.data.index import index_of
 from tween.data.mine import FOR_SCORES, WHY, Limits, cut_up, even_runs, mine, mined, repeats
 from tween.data.sets import open_set
 from tween.errors import WrongLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .clips import Clip, PictureClip, VideoClip
-from .footage import index_of
+from .index import index_of
 from .layouts import (
     DataSet,
     Split,

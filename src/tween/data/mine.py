@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import BrokenPicture
 from .clips import Clip, PictureClip, VideoClip
-from .footage import index_of
 from .gaps import Gaps, measured
+from .index import index_of
 from .layouts import DataSet
 
 AROUND = 4  # gaps on each side of a gap that it is compared with

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BrokenPicture
-from .footage import index_of
+from .index import index_of
 
 log = logging.getLogger(__name__)
 
