@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import BadOption, Conflict
+from .animated import AnimatedSource, is_animation
+from .animatedsink import KINDS, AnimatedSink
 from .files import Deinterlace, FileSource
 from .filesink import FileSink
 from .images import FolderSink, FolderSource
@@ -50,6 +52,8 @@ def open_source(
         return FolderSource(path, rate=rate or Fraction(24), start=start, end=end)
     if is_y4m(path):
         return PipeSource(path, rate=rate, start=start, end=end)
+    if is_animation(path) and rate is None:
+        return AnimatedSource(path, start=start, end=end)
     if rate is not None:
         raise BadOption(f"a rate of {rate} for {path.name}", "only a folder of pictures needs to be given one")
     return FileSource(path, start=start, end=end, deinterlace=deinterlace)
@@ -67,4 +71,6 @@ def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None 
         return PipeSink(path, like=like, encoding=encoding)
     if not path.suffix or path.is_dir():
         return FolderSink(path, like=like, encoding=encoding)
+    if path.suffix.lower() in KINDS:
+        return AnimatedSink(path, like=like, encoding=encoding)
     return FileSink(path, like=like, encoding=encoding)
