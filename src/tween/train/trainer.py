@@ -116,7 +116,7 @@ class Trainer:
         self.optimiser = optimiser_of(self.model, config.optim)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.clock, self.plateau = Clock(config.steps, config.minutes), Plateau()
-        teacher = Teacher(zoo.load(config.teacher).to(self.device)) if config.teacher else None
+        teacher = self._teacher(config.teacher) if config.teacher else None
         self.objective = Objective(config.losses, self.model, teacher=teacher)
         self.judge = Judge(config, self.footage)
         self.score: float | None = None
@@ -141,6 +141,9 @@ class Trainer:
         if self.device.type == "cuda":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.to(self.device).train()
+
+    def _teacher(self, name: str) -> Teacher:
+        return Teacher(zoo.load(name).to(self.device), self.model.spec.context)
 
     # The loop.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.augment import Augment
+from ..data.labels import beside, labelled
 from ..data.loader import Plan, Source
 from ..data.sets import DataSet, open_set
 from ..data.synthetic import SyntheticSet
@@ -37,6 +38,8 @@ class Footage:
             self.held = open_set(val.set or data.set, val.root or data.root or "", val.split)
         elif self.training is not None and val.held_back > 0:
             self.training, self.held = parted(self.training, val.held_back)
+        if self.training is not None and data.root is not None and data.label:
+            self.training = labelled(self.training, beside(data.root))
 
     def plan(self, spec: Spec, crop: tuple[int, int] | None, batch: int, label: bool) -> Plan:
         """What to draw in a phase."""
