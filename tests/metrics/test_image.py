@@ -141,3 +141,12 @@ def test_small_pictures_are_told():
     assert float(image.ms_ssim(a, a)) == pytest.approx(1)
     with pytest.raises(BadOption, match="ssim_valid of a picture of 20x10"):
         image.ssim_valid(*pair(size=(1, 3, 10, 20)))
+
+
+@pytest.mark.parametrize("metric", [image.ssim_3d, image.ssim_2d, image.ssim_zero_padded, image.ssim_valid])
+@pytest.mark.parametrize("height", [11, 12, 22, 33, 34, 40, 57])
+def test_ssim_in_bands_is_ssim_of_the_whole(metric, height, monkeypatch):
+    a, b = pair(size=(2, 3, height, 30))
+    whole = metric(a, b)
+    monkeypatch.setattr(image, "_BAND", 30 * 12)
+    torch.testing.assert_close(metric(a, b), whole, atol=1e-6, rtol=0)

@@ -13,7 +13,7 @@ from ..backends.backend import Backend
 from ..data.clips import Clip
 from ..errors import BadOption, near
 from ..metrics.table import METRICS, Metric
-from ..ops.canvas import Canvas
+from ..ops.canvas import Canvas, to_float
 from .plan import Gap
 
 CEILING_DB: Final = 100.0  # PSNR of equal pictures, which would be infinite and hide all the others in a mean
@@ -60,27 +60,28 @@ class Judge:
             yield from ([one] for one in shown)
 
     def scores(
-        self, ours: Sequence[Tensor], truths: Sequence[Tensor], before: Tensor, after: Tensor
+        self, ours: Sequence[Tensor], truths: Sequence[Tensor], neighbours: tuple[Tensor, Tensor]
     ) -> list[dict[str, float]]:
         """Metric -> value for each picture of a gap, in the order they were asked for.
 
         Args:
             ours, truths: `[1, 3, H, W]` in [0, 1], in order.
-            before, after: `[3, H, W]`, the frames that the gap's pictures were shown between; predicting, the last two
-                before them.
+            neighbours: uint8 `[3, H, W]`, the frames that the gap's pictures were shown between; predicting, the last
+                two before them.
         """
         pairs = list(zip(ours, truths, strict=True))
         found = [{name: value_of(name, metric, a, b) for name, metric in self._of_pictures.items()} for a, b in pairs]
         for name, metric in self._of_clips.items():
-            value = self._of_motion(metric, ours, truths, before, after)
+            value = self._of_motion(metric, ours, truths, neighbours)
             found = [{**scores, name: value} for scores in found]
         return [{name: scores[name] for name in self.names if name in scores} for scores in found]
 
     def _of_motion(
-        self, metric: Metric, ours: Sequence[Tensor], truths: Sequence[Tensor], before: Tensor, after: Tensor
+        self, metric: Metric, ours: Sequence[Tensor], truths: Sequence[Tensor], neighbours: tuple[Tensor, Tensor]
     ) -> float:
         """The mean over a gap as it is watched: rendered frames between the neighbours, or after them."""
-        first, last = ([before[None], after[None]], []) if self._predicts else ([before[None]], [after[None]])
+        before, after = (to_float(frame).unsqueeze(0) for frame in neighbours)
+        first, last = ([before, after], []) if self._predicts else ([before], [after])
         shown, real = (torch.cat([*first, *pictures, *last]) for pictures in (ours, truths))
         return float(metric.value(shown, real).mean())
 

@@ -214,9 +214,8 @@ def _judged(judge: Judge, shown: Sequence[_Shown], keeps: bool) -> list[Case]:
     cases = []
     with torch.no_grad():
         truths = [to_float(one.truth).unsqueeze(0) for one in shown]
-        before, after = (to_float(frame) for frame in shown[0].inputs)
-        scores = judge.scores([one.ours for one in shown], truths, before, after)
-        inputs = torch.stack([before, after]) if keeps else torch.empty(0)
+        scores = judge.scores([one.ours for one in shown], truths, shown[0].inputs)
+        inputs = torch.stack([to_float(frame) for frame in shown[0].inputs]) if keeps else torch.empty(0)
     for one, truth, values in zip(shown, truths, scores, strict=True):
         row = Row(one.row.name, one.row.group, one.row.place, one.row.t, {**values, **one.row.scores})
         cases.append(Case(row, inputs, one.ours[0], truth[0], one.aux))
