@@ -26,9 +26,10 @@ from .colour import RGB, full_range_of, put_tags
 from .draft import Draft
 from .files import FileSource
 from .light import Light
+from .names import stream_names
 from .segments import Packets, PacketWriter, Segment
 from .stream import Encoding, FrameSource
-from .streams import Copies, stream_names
+from .streams import Copies
 
 SRGB_AS_VIDEO = Colour(matrix=1, primaries=1, transfer=13, full_range=False)
 

@@ -20,24 +20,14 @@ from av.stream import Discard, Disposition, Stream
 from ..timeline import Timeline
 from . import subtitles
 from .files import FileSource
+from .names import HELD, file_names, names_for
 from .promises import AV_TIME_BASE
 from .sound import WORDS, Sound, codec_of, encoder_for
 from .stream import SoundPolicy
 
-OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # facts about the old file, not the film
-OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER", "ALPHA_MODE")
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}
-
-# Names that mp4 and mov have a place for (found by writing and reading back); Matroska takes any.
-QUICKTIME = {
-    "album", "artist", "comment", "copyright", "creation_time", "date", "genre", "location", "location-eng", "title",
-}  # fmt: skip
-ITUNES = {
-    "album_artist", "compilation", "composer", "description", "disc", "episode_id", "episode_sort",
-    "gapless_playback", "grouping", "hd_video", "keywords", "lyrics", "media_type", "network", "season_number",
-    "show", "synopsis", "track",
-}  # fmt: skip
-HELD = {"mov": QUICKTIME | {"make", "model"}, "mp4": QUICKTIME | ITUNES}
+COVERS = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp"),
+          "webp": ("webp", "image/webp"), "gif": ("gif", "image/gif")}  # fmt: skip
 
 
 @dataclass
@@ -86,6 +76,7 @@ class Copies:
         self._inputs: list[InputContainer] = []
         self._output: OutputContainer | None = None
         self._feeds: list[Feed] = []
+        self._attached: list[tuple[str, str, bytes]] = []  # name, MIME type, content
         if source is None:
             return
         self._input = self._opened(source)
@@ -116,6 +107,8 @@ class Copies:
             return
         for copied in self._streams.values():
             copied.target = self._added(output, copied)
+        for attached in self._attached:
+            output.add_attachment(*attached)
         output.metadata.update(file_names(self._input.metadata))
         output.set_chapters([moved for chapter in self._input.chapters() for moved in self._chapter(chapter)])
         moving = [copied for copied in self._streams.values() if copied.source.type != "attachment"]
@@ -152,13 +145,26 @@ class Copies:
         name, suffix = _name(stream), SUFFIXES[self._container]
         if isinstance(stream, AudioStream):
             self._choose_sound(stream, name)
-        elif _fits(stream, self._container):
+        elif _is_cover(stream) and self._container != "mp4":
+            self._choose_cover(stream, source, suffix)
+        elif _fits(stream, self._container) and (stream.type != "attachment" or self._container == "matroska"):
             self._streams[stream.index] = Copied(stream)
         elif stream.type == "subtitle" and subtitles.can_rewrite(codec_of(stream)):
             self._streams[stream.index] = Copied(stream, rewrite=True)
             self.notes.append(f"{name} is rewritten as {subtitles.FITTING[self._container]}, without its styling")
         else:
             self.notes.append(f"{name} is left out: a {suffix} file cannot hold it")
+
+    def _choose_cover(self, stream: Stream, source: FileSource, suffix: str) -> None:
+        """mp4 keeps a cover as a stream, Matroska as an attached file; mov would take it and write nothing."""
+        codec = codec_of(stream) or ""
+        picture = _cover_of(source, stream.index) if self._container == "matroska" and codec in COVERS else None
+        if picture is None:
+            self.notes.append(f"the cover picture ({codec or 'unknown'}) is left out: a {suffix} file cannot hold it")
+            return
+        ending, kind = COVERS[codec]
+        name = stream.metadata.get("filename") or stream.metadata.get("FILENAME") or f"cover.{ending}"
+        self._attached.append((name, kind, picture))
 
     def _choose_sound(self, stream: AudioStream, name: str) -> None:
         encoder = encoder_for(stream, self._container)
@@ -191,7 +197,9 @@ class Copies:
             target = subtitles.add_stream(output, self._container)
         else:
             target = _add(output, copied.source)
-        target.metadata.update(stream_names(copied.source.metadata))
+        names, lost = names_for(copied.source.metadata, self._container)
+        self.notes += [f"{_name(copied.source)} {words}" for words in lost]
+        target.metadata.update(names)
         target.disposition = copied.source.disposition
         return target
 
@@ -315,16 +323,6 @@ class Feed:
             yield packet
 
 
-def stream_names(metadata: dict[str, str]) -> dict[str, str]:
-    """A stream's metadata without what described its old coding."""
-    return {key: value for key, value in metadata.items() if not key.upper().startswith(OF_THE_STREAM)}
-
-
-def file_names(metadata: dict[str, str]) -> dict[str, str]:
-    """A file's metadata without what described the old file."""
-    return {key: value for key, value in metadata.items() if key.lower() not in OF_THE_FILE}
-
-
 def _add(output: OutputContainer, source: Stream) -> Stream:
     return output.add_stream_from_template(source, opaque=True)
 
@@ -341,6 +339,15 @@ def _fits(stream: Stream, container: str) -> bool:
         with contextlib.suppress(ValueError, FFmpegError):
             trial.close()
     return True
+
+
+def _cover_of(source: FileSource, index: int) -> bytes | None:
+    """The picture of a cover stream, as it is in the file."""
+    with av.open(str(source.path), metadata_errors="replace") as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.size:
+                return bytes(packet)
+    return None
 
 
 def _is_cover(stream: Stream) -> bool:
