@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import Conflict
 from ..frame import Frame
+from ..video.patterns import is_pattern, matching
 from ..video.segments import Segment, is_whole, on_disk
 from ..video.stream import FrameSource, Resumable
 
@@ -219,13 +220,13 @@ def fingerprint(frame: Frame) -> int:
 def identity(path: Path) -> str:
     """What tells a file, or a folder of files, from a changed one: size, time of change, and how it begins and ends."""
     digest = sha256()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = sorted(path.iterdir()) if path.is_dir() else sorted(matching(path)[0]) if is_pattern(path) else [path]
     total = 0
     for file in files:
         stat = file.stat()
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         total += stat.st_size
-    if not path.is_dir():
+    if path.is_file():
         with path.open("rb") as opened:
             digest.update(opened.read(DIGEST_BYTES))
             opened.seek(max(0, total - DIGEST_BYTES))
