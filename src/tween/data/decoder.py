@@ -45,6 +45,7 @@ class Decoder:
         self._container: Any = None
         self._run: Iterator[tuple[int, av.VideoFrame]] = iter(())
         self._next: int | None = None  # the place that the run gives next
+        self._wanted = 0  # pts of the picture that is being looked for, ticks
         self._kept: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._to_rgb = ToRgb(self.index.colour, deep=self.index.is_deep)
 
@@ -71,6 +72,7 @@ class Decoder:
     def _native(self, place: int) -> av.VideoFrame:
         if place in self._kept:
             return self._kept[place]
+        self._wanted = 0 if self.index.ticks is None else int(self.index.ticks[min(place, self.index.length - 1)])
         try:
             for begin in self._beginnings(place):
                 try:
@@ -138,11 +140,14 @@ class Decoder:
         self._run = self._from_key(stream)
 
     def _from_key(self, stream: Any) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Places and pictures from the next keyframe packet on."""
+        """Places and pictures from the next keyframe packet on. Before the one that is wanted, those that no other is
+        made from are left out: half of the work where groups are long."""
         has_key = False
         for packet in self._container.demux(stream):
             has_key = has_key or packet.is_keyframe
             if has_key or not packet.size:
+                is_before = packet.pts is not None and packet.pts < self._wanted
+                stream.codec_context.skip_frame = "NONREF" if is_before else "DEFAULT"
                 yield from self._placed(_decoded(stream, packet))
 
     def _placed(self, natives: Iterable[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
