@@ -161,7 +161,7 @@ def _field(args: Bench, subjects: Sequence[Subject], size: tuple[int, int]) -> t
                     continue
                 if all((runner.backend, runner.precision) != (e.runner.backend, e.runner.precision) for e in mine):
                     mine.append(Entrant(runner, one, False, backend, precision))
-        if mine and args.against:
+        if mine and args.against and one.entry.trained:
             device = mine[0].runner.device
             field.append(Entrant(peers.eager(one, size, device), one, is_yardstick=True))
         field += mine

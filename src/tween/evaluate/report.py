@@ -49,7 +49,7 @@ def write_report(
     """
     galleries = [gallery] if gallery is None or isinstance(gallery, Gallery) else list(gallery)
     galleries += [None] * (len(results) - len(galleries))
-    text = page(results, galleries, command=command, limit=limit)
+    text = page(results, galleries[: len(results)], command=command, limit=limit)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         draft.write_text(text, encoding="utf-8")
