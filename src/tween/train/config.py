@@ -173,6 +173,8 @@ class TrainConfig:
     """Which footage, and how samples are cut from it."""
     losses: dict[str, Any] = field(default_factory=lambda: {"charbonnier": 1.0})
     """Term -> weight, or -> {weight: ..., and its settings}."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Weights that terms need, where they are not in the usual places: vgg16, vgg19, alexnet, lpips_alex, lpips_vgg."""
     teacher: str | None = None
     """A model whose frames and flows the terms `teacher_frame` and `teacher_flow` follow."""
     optim: OptimConfig = field(default_factory=OptimConfig)

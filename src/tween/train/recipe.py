@@ -52,6 +52,8 @@ def value_of(kind: Any, value: Any, where: str) -> Any:
     Raises:
         BadOption: it is of another kind.
     """
+    if kind is Any:
+        return value
     if typing.get_origin(kind) is Annotated:
         kind = typing.get_args(kind)[0]
     options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
@@ -79,7 +81,11 @@ def plain(kind: Any, value: Any, where: str) -> Any:
         pairs = enumerate(zip(kinds, listed, strict=True), 1)
         return tuple(value_of(k, v, f"{where}, number {i}") for i, (k, v) in pairs)
     if origin is dict:
-        return {str(key): value[key] for key in value} if isinstance(value, dict) else None
+        return (
+            {str(k): value_of(inner[1], v, f"{where}: {k}") for k, v in value.items()}
+            if isinstance(value, dict)
+            else None
+        )
     if kind is float and isinstance(value, str):  # YAML reads 1e-4 as text
         try:
             return float(value)

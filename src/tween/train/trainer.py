@@ -117,7 +117,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.clock, self.plateau = Clock(config.steps, config.minutes), Plateau()
         teacher = self._teacher(config.teacher) if config.teacher else None
-        self.objective = Objective(config.losses, self.model, teacher=teacher)
+        self.objective = Objective(config.losses, self.model, files=config.files, teacher=teacher)
         self.judge = Judge(config, self.footage)
         self.score: float | None = None
         self.phase: Phase | None = None

@@ -1,0 +1,108 @@
+"""Can each network learn at all? Every network of the zoo is shown one batch over and over.
+
+    python benchmarks/overfit.py [--only ifrnet-s,lift-15] [--steps 3000] [--json FILE]
+
+The batch is two small drawn scenes with motion, the target the frame in between (predicting: the next one). A network
+passes once it shows the target at 40 dB (LIFT and Light_VFI: 35). `blend` is what the mean of the neighbours gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tween.data.loader import Plan, Source, batches
+from tween.data.sample import batch_of
+from tween.data.synthetic import SyntheticSet
+from tween.models import zoo
+from tween.models.model import Batch, Model
+from tween.ops.canvas import Canvas
+from tween.train.objective import Objective
+
+WANTED = {"lift": 35.0, "lightvfi": 35.0}
+RATES = {"lift": 3e-4, "emavfi": 5e-4}
+SIDE = 64
+
+
+def decibels(picture: Tensor, target: Tensor) -> float:
+    """PSNR of the batch."""
+    return -10 * math.log10(float((picture - target).square().mean()) + 1e-12)
+
+
+def family(name: str) -> str:
+    return name.split("-")[0]
+
+
+def one_batch(model: Model, seed: int = 11) -> Batch:
+    """Two scenes at the least size that the network takes."""
+    size = Canvas((SIDE, SIDE), model.spec.multiple).size
+    gap = 1 if model.spec.predicts else 2
+    length = gap * (len(model.spec.context) + 1) + 1
+    scenes = SyntheticSet(size, 2, length, seed=seed).clips
+    plan = Plan(model.spec, (Source(scenes, (gap,)),), size, batch=2, seed=seed)
+    frames, target, t, flow, _ = next(batches(plan, 0, lanes=range(2)))
+    return batch_of(frames, target, t, flow, "cpu")
+
+
+def overfit(name: str, steps: int, wanted: float) -> tuple[float, float, int]:
+    """Train until `wanted` dB are reached. Returns blend's dB, the network's, and the steps it took."""
+    torch.manual_seed(1)
+    model = zoo.create(name).train()
+    batch = one_batch(model)
+    at = model.spec.context.index(-1 if model.spec.predicts else 0)
+    blend = decibels(batch.frames[:, at : at + 2].mean(1), batch.target)
+    objective = Objective({"charbonnier": 1.0}, model)
+    top = RATES.get(family(name), 1e-3)
+    optimiser = torch.optim.Adam(model.parameters(), lr=top)
+    best = -math.inf
+    for step in range(1, steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = top * min(1.0, step / 30) * (0.05 + 0.95 * (1 - step / steps))
+        prediction = model(batch.frames, batch.t)
+        best = max(best, decibels(prediction.frame.detach(), batch.target))
+        if best >= wanted:
+            return blend, best, step
+        optimiser.zero_grad(set_to_none=True)
+        sum(objective(batch, prediction).values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    return blend, best, steps
+
+
+def networks() -> list[str]:
+    """Every trained row once; of rows that differ in their weights alone, the first."""
+    seen, names = set(), []
+    for name, row in zoo.entries().items():
+        shapes = tuple(sorted(zoo.signature(name).shapes.items())), zoo.signature(name).spec
+        if row.trained and shapes not in seen:
+            seen.add(shapes)
+            names.append(name)
+    return names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", default="", help="names, with commas between")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    print("| network | blend, dB | wanted, dB | reached, dB | steps | s |\n|---|---|---|---|---|---|")
+    table = {}
+    for name in options.only.split(",") if options.only else networks():
+        wanted, begun = WANTED.get(family(name), 40.0), time.perf_counter()
+        blend, reached, steps = overfit(name, options.steps, wanted)
+        table[name] = {"blend": blend, "wanted": wanted, "reached": reached, "steps": steps}
+        spent = time.perf_counter() - begun
+        print(f"| {name} | {blend:.1f} | {wanted:.0f} | {reached:.1f} | {steps} | {spent:.0f} |", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()
