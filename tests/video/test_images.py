@@ -10,7 +10,7 @@ import torch
 from clips import Clip, rgb
 from PIL import Image
 
-from tween.errors import Conflict, NotAVideo, OutputExists, TruncatedInput
+from tween.errors import BadOption, Conflict, EmptyVideo, MissingFile, NotAVideo, OutputExists, TruncatedInput
 from tween.frame import Colour
 from tween.video.doors import open_sink, open_source
 from tween.video.images import read_picture, write_picture
@@ -166,3 +166,75 @@ def test_a_written_png_of_16_bits_is_one(tmp_path):
     write_picture(tmp_path / "a.png", torch.full((3, 8, 8), 513, dtype=torch.uint16))
     with av.open(str(tmp_path / "a.png")) as container:
         assert next(container.decode(video=0)).format.name == "rgb48be"
+
+
+@pytest.mark.parametrize("pattern", ["shot%d.png", "shot*.png", "shot[0-9]*.png", "sh?t*.png"])
+def test_a_pattern_names_pictures(tmp_path, pattern):
+    folder = folder_of(tmp_path / "in", count=12)
+    Image.new("RGB", (8, 8)).save(folder / "other.png")
+    with open_source(folder / pattern, rate=F(10), start=F(1, 10)) as source:
+        frames = list(source)
+    assert [frame.pts for frame in frames] == [F(k, 10) for k in range(1, 12)]
+    assert torch.equal(frames[9].data, torch.from_numpy(rgb(10, SIZE)).permute(2, 0, 1))
+    assert source.notes == []
+    with source.again(F(5, 10)) as again:
+        assert next(iter(again)).pts == F(5, 10)
+
+
+def test_a_pattern_with_a_width_and_holes(tmp_path):
+    folder = folder_of(tmp_path / "in", count=4)
+    for k, number in enumerate((1, 2, 5)):
+        (folder / f"shot{k}.png").rename(folder / f"a{number:03d}.png")
+    with open_source(folder / "a%03d.png") as source:
+        assert len(list(source)) == 3
+    assert source.notes == ["2 numbers between 1 and 5 are missing: what is there is played without gaps"]
+    with pytest.raises(EmptyVideo, match=r"the pattern .*b%03d\.png holds no pictures"):
+        open_source(folder / "b%03d.png")
+    with pytest.raises(EmptyVideo, match="holds no pictures"):
+        open_source(folder / "a%05d.png")  # narrower numbers are not meant
+    with pytest.raises(MissingFile, match=r"the folder .*nowhere is not there"):
+        open_source(tmp_path / "nowhere" / "%d.png")
+
+
+def test_a_pattern_names_what_is_written(tmp_path):
+    source = open_source(folder_of(tmp_path / "in"))
+    frames = list(source)
+
+    def write(name, **encoding):
+        with open_sink(tmp_path / name, like=source, encoding=Encoding(**encoding)) as sink:
+            for frame in frames:
+                sink.write(frame)
+
+    write("out/b-%04d.png")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"b-{k:04d}.png" for k in range(1, 5)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+    with open_source(tmp_path / "out" / "b-%04d.png") as again:
+        assert all(torch.equal(a.data, b.data) for a, b in zip(again, frames, strict=True))
+    with pytest.raises(OutputExists):
+        write("out/b-%04d.png")
+    with pytest.raises(Conflict, match="holds other things than frames"):
+        write("out/c-%04d.png", overwrite=True)
+    frames = frames[:2]
+    write("out/b-%04d.png", overwrite=True)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    for name in ("out/%d.jpg", "out/*.png"):
+        with pytest.raises(BadOption, match=r"PNGs with a number in their names; try: -o .*%06d\.png"):
+            write(name)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_transparency_of_pictures_is_kept(tmp_path, deep):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(3)
+    kind = np.uint16 if deep else np.uint8
+    pictures = [torch.from_numpy(rng.integers(0, np.iinfo(kind).max + 1, (4, *SIZE), dtype=kind)) for _ in range(2)]
+    for k, picture in enumerate(pictures):
+        write_picture(tmp_path / "in" / f"{k}.png", picture)
+    with open_source(tmp_path / "in") as source, open_sink(tmp_path / "out", like=source) as sink:
+        source.alpha = source.info.has_alpha and sink.has_alpha
+        for frame, picture in zip(source, pictures, strict=True):
+            assert torch.equal(frame.data, picture)
+            sink.write(frame)
+    with open_source(tmp_path / "out") as again:
+        again.alpha = True
+        assert all(torch.equal(frame.data, picture) for frame, picture in zip(again, pictures, strict=True))

@@ -12,6 +12,10 @@ import tyro
 from ..curve import Curve
 from ..errors import BadOption, Conflict
 from ..timeline import Rate, Slow, Timeline, Times, broadcast_rate, exact, positive
+from ..video.patterns import is_pattern
+
+ANIMATIONS = {".gif", ".apng", ".webp", ".y4m"}
+KEPT = {".mp4", ".mov", ".mkv", ".webm", *ANIMATIONS}  # what comes in so goes out so
 
 
 def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
@@ -139,8 +143,13 @@ def output_of(config: RenderConfig | PredictConfig) -> Path:
     if str(config.input) == "-":
         raise BadOption("standard input has no name for the output to be called after", "say where to write", "-o -")
     what = _what(config).replace("/", "-").replace(":", "-")
+    if is_pattern(config.input):  # the result is a folder beside its folder
+        folder = config.input.parent.resolve()
+        return folder.with_name(f"{folder.name}-{what}")
     suffix = config.input.suffix.lower()
-    kept = suffix if suffix in {".mp4", ".mov", ".mkv", ".webm"} else "" if config.input.is_dir() else ".mp4"
+    kept = suffix if suffix in KEPT else "" if config.input.is_dir() else ".mp4"
+    if kept in ANIMATIONS and config.codec != "auto":
+        kept = ".mp4"
     if kept == ".webm" and config.codec not in ("auto", "av1", "vp9"):
         kept = ".mp4"
     if config.codec == "ffv1" and kept == ".mp4":

@@ -11,6 +11,7 @@ from .animatedsink import KINDS, AnimatedSink
 from .files import Deinterlace, FileSource
 from .filesink import FileSink
 from .images import FolderSink, FolderSource
+from .patterns import is_pattern
 from .pipes import PIPE, PipeSource, is_y4m
 from .pipesink import PipeSink
 from .stream import Encoding, FrameSink, FrameSource
@@ -26,11 +27,11 @@ def open_source(
     raw: str | None = None,
     deinterlace: Deinterlace = "auto",
 ) -> FrameSource:
-    """The frames of a video file, a folder of pictures, or standard input.
+    """The frames of a video file, an animation, a folder of pictures, or standard input.
 
     Args:
-        path: a file; a folder of pictures in the order of their names, numbers counted as numbers; `-` for y4m on
-            standard input.
+        path: a file; a folder of pictures in the order of their names, numbers counted as numbers; a pattern such as
+            `frames/%05d.png` or `frames/*.png`; `-` for y4m on standard input.
         start, end: give only the frames in [start, end), seconds from the beginning.
         rate: frames a second of a folder of pictures (None takes 24) or of bare pictures. A file has its own.
         deinterlace: make whole pictures of interlaced ones ("auto"), take them as they are, or refuse them.
@@ -48,7 +49,7 @@ def open_source(
     if path == PIPE:
         layout = None if raw is None else raw_layout(raw, rate)
         return PipeSource(path, layout=layout, rate=rate, start=start, end=end)
-    if path.is_dir():
+    if path.is_dir() or is_pattern(path):
         return FolderSource(path, rate=rate or Fraction(24), start=start, end=end)
     if is_y4m(path):
         return PipeSource(path, rate=rate, start=start, end=end)
@@ -60,8 +61,9 @@ def open_source(
 
 
 def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None = None) -> FrameSink:
-    """Where frames are written: a video file, a folder of PNGs (a path without a suffix), or `-` for standard output.
-    Streams other than the picture are copied from `like`.
+    """Where frames are written: a video file, an animation (.gif, .apng, .webp), a folder of PNGs (a path without a
+    suffix, or a pattern such as `frames/%05d.png`), y4m, or `-` for standard output. Streams other than the
+    picture are copied from `like`, where the target holds them.
 
     Raises:
         OutputExists, CannotWrite, BadOption, Conflict, UnsupportedStream: as they say.
@@ -69,7 +71,7 @@ def open_sink(path: str | Path, *, like: FrameSource, encoding: Encoding | None 
     path, encoding = Path(path), encoding or Encoding()
     if path == PIPE or path.suffix.lower() == ".y4m":
         return PipeSink(path, like=like, encoding=encoding)
-    if not path.suffix or path.is_dir():
+    if not path.suffix or path.is_dir() or is_pattern(path):
         return FolderSink(path, like=like, encoding=encoding)
     if path.suffix.lower() in KINDS:
         return AnimatedSink(path, like=like, encoding=encoding)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -22,16 +24,24 @@ from ..frame import Colour, Frame, VideoInfo
 from .alpha import ToRgba, from_rgb
 from .colour import ToRgb
 from .draft import FRAME, Draft
+from .patterns import check_writable, is_pattern, matching, number_in, numbered
+from .plain import refuse_dials, unheard
 from .segments import Segment, on_disk
 from .stream import Encoding, FrameSource
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 BITS_PER_SAMPLE = 258  # TIFF's tag
+# What Pillow and FFmpeg raise for a picture that is none, or too large to be one.
+BROKEN = (
+    OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, OverflowError, struct.error, zlib.error,
+    Image.DecompressionBombError, FFmpegError,
+)  # fmt: skip
 SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
 
 
 class FolderSource:
-    """The pictures of a folder as frames at a constant rate, in the order of their names: 9 comes before 10.
+    """The pictures of a folder, or of a pattern such as `frames/%05d.png`, as frames at a constant rate, in the order
+    of their names: 9 comes before 10.
 
     Picture k stands at k / rate. A picture that cannot be read is left out, told in `damage`, and its place in time
     stays empty. Attributes as in `FrameSource`.
@@ -46,10 +56,11 @@ class FolderSource:
     def __init__(self, path: Path, *, rate: Fraction, start: Fraction | None, end: Fraction | None) -> None:
         self.path, self.start, self.damage, self.notes = path, start, None, []
         self._rate, self._end, self.alpha = rate, end, False
-        files = sorted((f for f in path.iterdir() if f.suffix.lower() in SUFFIXES), key=_natural)
+        found, self.notes = (list(path.iterdir()), []) if path.is_dir() else matching(path)
+        files = sorted((f for f in found if f.suffix.lower() in SUFFIXES), key=_natural)
         if not files:
-            known = ", ".join(sorted(SUFFIXES))
-            raise EmptyVideo(f"the folder {path} holds no pictures", f"files ending in {known} are needed")
+            known, what = ", ".join(sorted(SUFFIXES)), "the folder " if path.is_dir() else "the pattern "
+            raise EmptyVideo(f"{what}{path} holds no pictures", f"files ending in {known} are needed")
         self._files = [
             (k / rate, file)
             for k, file in enumerate(files)
@@ -68,7 +79,7 @@ class FolderSource:
         for pts, file in self._files:
             try:
                 data = read_picture(file, deep=self.info.bit_depth > 8, alpha=self.alpha and self.info.has_alpha)
-            except (OSError, ValueError, FFmpegError, SyntaxError):  # what Pillow raises for a broken PNG
+            except BROKEN:
                 broken.append(file.name)
                 continue
             yield Frame(data, pts, 1 / self._rate)
@@ -120,7 +131,8 @@ class FolderSource:
 
 
 class FolderSink:
-    """A folder of PNGs, `frame_000000.png` and on, counted from 0: 8 bits, or 16 for frames of uint16.
+    """A folder of PNGs, `frame_000000.png` and on, counted from 0, or named by a pattern: 8 bits, or 16 for frames of
+    uint16.
 
     It is written as `<name>.part` and renamed when whole. `--overwrite` replaces a folder only if it holds nothing
     but such frames. Attributes as in `FrameSink`.
@@ -129,9 +141,13 @@ class FolderSink:
     has_alpha = True
 
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
-        _refuse_dials(encoding)
+        refuse_dials(encoding, "a folder of pictures", "pictures are PNGs, without loss")
+        self._pattern = ""
+        if is_pattern(path):
+            check_writable(path)
+            path, self._pattern = path.parent, path.name
         is_there = path.is_dir() and any(path.iterdir())
-        if is_there and encoding.overwrite and not all(FRAME.fullmatch(f.name) for f in path.iterdir()):
+        if is_there and encoding.overwrite and not all(map(self._is_ours, path.iterdir())):
             raise Conflict(f"{path} holds other things than frames", "a folder of its own is needed", "-o another name")
         source = getattr(like, "path", None)
         self.draft = Draft(
@@ -144,7 +160,8 @@ class FolderSink:
         self._unfinished: list[Path] = []
         self._begins = Fraction(0)
         self._finished: Callable[[Segment], None] | None = None
-        self.notes = [f"{words} left out: a folder of pictures holds none" for words in _unheard(like.info)]
+        unheard_of = unheard(like.info, alpha=True)
+        self.notes = [f"{words} left out: a folder of pictures holds none" for words in unheard_of]
 
     def resume(self, done: Sequence[Segment], finished: Callable[[Segment], None]) -> None:
         """Before the first frame: go on after `done`, and call `finished` for each segment more."""
@@ -194,11 +211,23 @@ class FolderSink:
             if error is None:
                 if not self._count:
                     raise EmptyVideo("no frame was written", "at least one is needed")
+                self._name()
                 self.draft.commit()
         except OSError as broken:
             raise self.draft.failure(broken) from broken
         finally:
             self.draft.discard()
+
+    def _is_ours(self, file: Path) -> bool:
+        if self._pattern:
+            return number_in(self._pattern, file.name) is not None
+        return FRAME.fullmatch(file.name) is not None
+
+    def _name(self) -> None:
+        """Drafts have names of our own; the pattern's are given last."""
+        for place in range(self._count if self._pattern else 0):
+            file = self.draft.part / f"frame_{place:06d}.png"
+            file.rename(file.with_name(numbered(self._pattern, place)))
 
 
 def read_picture(path: Path, *, deep: bool, alpha: bool = False) -> Tensor:
@@ -258,7 +287,7 @@ def _header(path: Path) -> tuple[tuple[int, int], int, bool]:
             return (height, width), _bits(path, picture), has_alpha
     except UnidentifiedImageError:
         return _deep_header(path)
-    except (OSError, ValueError, SyntaxError) as error:
+    except BROKEN as error:
         raise NotAVideo(f"{path.name} is no picture that can be read ({error})", "whole pictures are needed") from error
 
 
@@ -288,18 +317,3 @@ def _bits(path: Path, picture: Image.Image) -> int:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """9 before 10: runs of digits compare as numbers."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name.lower())]
-
-
-def _unheard(info: VideoInfo) -> list[str]:
-    words = []
-    if info.audio:
-        words.append("the sound is")
-    if info.subtitles:
-        words.append("the subtitles are")
-    return words
-
-
-def _refuse_dials(encoding: Encoding) -> None:
-    for dial, value in (("--codec", encoding.codec != "auto"), ("--crf", encoding.crf), ("--preset", encoding.preset)):
-        if value not in (None, False):
-            raise Conflict(f"{dial} with a folder of pictures", "pictures are PNGs, without loss", "name a video file")
