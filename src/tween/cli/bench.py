@@ -78,7 +78,8 @@ def run(argv: Sequence[str]) -> int:
     """Parse, time, print. Returns the exit code."""
     args = tyro.cli(Bench, args=list(argv), prog="tween bench", config=(tyro.conf.FlagCreatePairsOff,))
     if args.plot is not None and not args.quality:
-        raise BadOption("--plot without --quality", "quality comes from a file of `tween evaluate --json`", "--quality FILE")  # fmt: skip  # noqa: E501
+        need = "quality comes from a file of `tween evaluate --json`"
+        raise BadOption("--plot without --quality", need, "--quality FILE")
     if args.runs < 1:
         raise BadOption(f"--runs {args.runs}", "at least one is needed", "--runs 7")
     for path in (args.json, args.plot):
