@@ -11,10 +11,10 @@ from .layouts import (
     Split,
     base,
     folders,
+    for_tests_alone,
     lines,
     pictures,
     split_folder,
-    test_only,
     videos,
     windows,
     wrong,
@@ -158,7 +158,7 @@ def xiph(root: Path, split: Split) -> DataSet:
     """Xiph's eight 4K clips of 4096x2160: `BoxingPractice-001.png` to `-100.png` and so on, or one folder of pictures
     or one video file (`Netflix_BoxingPractice_4096x2160_60fps_10bit_420.y4m`) a clip. Of the first hundred frames every
     second one is hidden. "2K" is each picture shrunk to 2048x1080 by area, "4K" its middle 2048x1080."""
-    test_only("xiph", split)
+    for_tests_alone("xiph", split)
     clips: list[Clip] = []
     missing = []
     for name in XIPH:

@@ -57,7 +57,7 @@ def found(root: Path) -> str:
     return f"it holds {', '.join(names[:SHOWN_NAMES])}" + (f" and {rest} more" if rest > 0 else "")
 
 
-def test_only(name: str, split: Split) -> None:
+def for_tests_alone(name: str, split: Split) -> None:
     """Refuse to train on a set that the field measures with.
 
     Raises:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from .clips import PictureClip
-from .layouts import DataSet, Split, base, folders, lines, pictures, test_only, windows, wrong
+from .layouts import DataSet, Split, base, folders, for_tests_alone, lines, pictures, windows, wrong
 
 LEVELS = ("easy", "medium", "hard", "extreme")
 
@@ -58,7 +58,7 @@ def _labels(folder: Path) -> tuple[tuple[int, int, str], ...] | None:
 def ucf101(root: Path, split: Split) -> DataSet:
     """The 379 triplets of UCF101 (Liu et al., 2017): `ucf101_interp_ours/1/frame_00.png`, `frame_01_gt.png`,
     `frame_02.png`."""
-    test_only("ucf101", split)
+    for_tests_alone("ucf101", split)
     names = ("frame_00.png", "frame_01_gt.png", "frame_02.png")
     for folder in (root, root / "ucf101_interp_ours"):
         scenes = [one for one in folders(folder) if (one / names[1]).is_file()] if folder.is_dir() else []
@@ -73,7 +73,7 @@ def snu_film(root: Path, split: Split, levels: tuple[str, ...] = LEVELS) -> Data
     """SNU-FILM (CAIN, Choi et al., 2020): `test-easy.txt` to `test-extreme.txt`, three paths a line. Each level is a
     group. Paths that begin with folders of another machine (`data/SNU-FILM/test/...`) are cut until they exist."""
     name = "snu-film" if len(levels) > 1 else f"snu-film-{levels[0]}"
-    test_only(name, split)
+    for_tests_alone(name, split)
     files = [f"test-{level}.txt" for level in levels]
     folder = base(root, files[0])
     sought = f"{', '.join(files)} and the pictures that they name"
