@@ -12,48 +12,29 @@ import av
 from ..errors import BadOption, Conflict, UnsupportedStream, near
 from .alpha import has_alpha, opaque_format
 from .colour import depth_of, has_chroma
+from .encoder import Encoder
+from .hardware import HARDWARE, check_opens, check_present
 from .light import Light, light_options
 from .stream import Encoding
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """One row of the table of codecs.
-
-    Attributes:
-        library: ffmpeg's encoder.
-        crf: constant quality that looks like H.264's 16; None for codecs without that dial.
-        worst_crf: the largest value of that dial.
-        preset: speed word that is the default; None where there is none.
-        presets: all of them, fastest first.
-        containers: those that hold it, of CONTAINERS' values.
-        options: what the encoder is told besides.
-        least: pictures smaller than this, on either side, it does not take.
-        full_range: it can say that samples use all codes.
-        dial: its option for the speed word.
-    """
-
-    library: str
-    crf: int | None
-    worst_crf: int
-    preset: str | None
-    presets: tuple[str, ...]
-    containers: tuple[str, ...]
-    options: tuple[tuple[str, str], ...] = ()
-    least: int = 1
-    full_range: bool = True
-    dial: str = "preset"
-
-
 X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 SVT = tuple(str(speed) for speed in range(13, -1, -1))
 ENCODERS: dict[str, Encoder] = {
-    "h264": Encoder("libx264", 16, 51, "fast", X26X, ("mp4", "mov", "matroska")),
+    "h264": Encoder("libx264", 16, 51, "fast", X26X, ("mp4", "mov", "matroska"), says_aspect=True),
     # x265 4.1 overruns its memory on pictures of 34x18, so small ones are refused
     "hevc": Encoder(
-        "libx265", 18, 51, "fast", X26X, ("mp4", "mov", "matroska"), (("x265-params", "log-level=error"),), least=64
+        "libx265",
+        18,
+        51,
+        "fast",
+        X26X,
+        ("mp4", "mov", "matroska"),
+        (("x265-params", "log-level=error"),),
+        least=64,
+        says_aspect=True,
     ),
     "av1": Encoder("libsvtav1", 20, 63, "8", SVT, ("mp4", "mov", "matroska", "webm")),
     "vp9": Encoder(
@@ -68,6 +49,7 @@ ENCODERS: dict[str, Encoder] = {
     ),
     "ffv1": Encoder("ffv1", None, 0, None, (), ("matroska",), (("level", "3"), ("slicecrc", "1"))),
     "prores": Encoder("prores_ks", None, 0, None, (), ("mov", "matroska"), (("profile", "3"),), full_range=False),
+    **HARDWARE,
 }
 
 
@@ -116,12 +98,14 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
             f"{codec} takes {encoder.least}x{encoder.least} and more",
             "--codec h264",
         )
+    check_present(codec, encoder)
     target, notes = choose_format(pixel_format, encoder, size)
     if has_alpha(pixel_format) and not has_alpha(target):
         notes += (f"the video's transparency is left out: {codec} holds none (vp9, prores and ffv1 do)",)
     options = _options(codec, encoder, encoding)
     if has_alpha(target):
         options |= ALPHA_OPTIONS.get(codec, {})
+    check_opens(codec, encoder, size, target, options)
     shown, missed = light_options(encoder.library, light)
     for key, words in shown.items():
         options[key] = ":".join(filter(None, (options.get(key), words)))
@@ -143,6 +127,7 @@ def container_of(path: Path) -> str:
 def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple[str, tuple[str, ...]]:
     """The encoder's pixel format that keeps the source's chroma and bit depth, or comes closest, and what is lost."""
     known = {pixels.name for pixels in av.Codec(encoder.library, "w").video_formats or ()}
+    known = known & set(encoder.formats) if encoder.formats else known
     if encoder.library == "ffv1":
         return _lossless_format(source, known)
     family, depth = _family(source), depth_of(source)
@@ -154,14 +139,14 @@ def choose_format(source: str, encoder: Encoder, size: tuple[int, int]) -> tuple
         notes.append(f"{size[1]}x{size[0]} is odd, which H.264 and HEVC hold in 4:4:4 only: colours are written so")
         family = "yuv444p"
     for wider in FAMILIES[FAMILIES.index(family) :] + FAMILIES[FAMILIES.index(family) :: -1]:
-        depths = sorted(d for d in (8, 10, 12, 14, 16) if _name(wider, d) in known)
+        depths = sorted(d for d in (8, 10, 12, 14, 16) if _spelled(wider, d, known))
         if depths:
             kept = next((d for d in depths if d >= depth), depths[-1])
             if FAMILIES.index(wider) < FAMILIES.index(family):
                 notes.append(f"{encoder.library} holds no {family}: colours are written as {wider}")
             if kept < depth:
                 notes.append(f"{encoder.library} holds {kept} bits at most: {depth} are rounded to that")
-            return _name(wider, kept), tuple(notes)
+            return _spelled(wider, kept, known), tuple(notes)
     raise UnsupportedStream(f"{encoder.library} holds nothing like {source}", "another --codec is needed")
 
 
@@ -180,6 +165,13 @@ def _family(source: str) -> str:
 
 def _name(family: str, depth: int) -> str:
     return family if depth == 8 else f"{family}{depth}le"
+
+
+def _spelled(family: str, depth: int, known: set[str]) -> str:
+    """The name by which an encoder knows a format, or "": hardware likes planes of interleaved chroma."""
+    interleaved = {("yuv420p", 8): "nv12", ("yuv420p", 10): "p010le"}
+    names = (_name(family, depth), interleaved.get((family, depth), ""))
+    return next((name for name in names if name in known), "")
 
 
 def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]]:
@@ -230,7 +222,7 @@ def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]
         crf = encoder.crf if encoding.crf is None else encoding.crf
         if not 0 <= crf <= encoder.worst_crf:
             raise BadOption(f"--crf {crf}", f"0 (best) to {encoder.worst_crf} is needed for {codec}", "--crf 16")
-        options["crf"] = str(crf)
+        options |= encoder.quality(crf)
     preset = encoding.preset or encoder.preset
     if encoding.preset is not None and encoding.preset not in encoder.presets:
         words = ", ".join(encoder.presets)

@@ -175,7 +175,7 @@ class FileSink:
         stream.codec_context.thread_type = "AUTO"
         stream.options = dict(self._plan.options)
         put_tags(stream.codec_context, self._colour)
-        if self._plan.codec == "hevc" and self._plan.container != "matroska":
+        if self._plan.codec.startswith("hevc") and self._plan.container != "matroska":
             stream.codec_context.codec_tag = "hvc1"  # what Apple's players look for
         self._dress(stream)
         try:
@@ -215,12 +215,20 @@ class FileSink:
         origin, aspect = self._origin, getattr(self._like, "sample_aspect", None)
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
+            if aspect != 1 and self._plan.container in ("matroska", "webm") and not self._plan.encoder.says_aspect:
+                self._note(
+                    f"the shape of a pixel ({aspect.numerator}:{aspect.denominator}) is left out: {self._plan.codec}"
+                    " does not say it, and nor does this file; h264 and hevc do, and so do .mp4 and .mov"
+                )
         if origin is None:
             return
         if origin.display_matrix is not None:
             stream.set_display_matrix(origin.display_matrix)
         stream.metadata.update(stream_names(origin.metadata))
         stream.disposition = origin.disposition
+
+    def _note(self, words: str) -> None:
+        self.notes += [] if words in self.notes else [words]
 
     def _muxer_options(self) -> dict[str, str]:
         if self._plan.container not in ("mp4", "mov"):

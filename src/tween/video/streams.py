@@ -41,6 +41,7 @@ class Copied:
         is_stretched: its times follow the film's clock.
         target: where they go, once the output is open.
         last: the last decoding time muxed, in ticks of the source's grid.
+        held: a packet that does not say how long it lasts, until the next one does; lasted: how long the last one did.
     """
 
     source: Stream
@@ -49,6 +50,8 @@ class Copied:
     is_stretched: bool = True
     target: Stream | None = None
     last: int | None = None
+    held: Packet | None = None
+    lasted: int = 0
 
 
 class Copies:
@@ -249,7 +252,12 @@ class Copies:
             if copied.sound is not None:
                 yield from copied.sound.take(packet)
             else:
-                yield from self._copied(packet, copied)
+                for one in self._copied(packet, copied):
+                    yield from self._lasting(one, copied)
+        for copied in self._streams.values():
+            if copied.held is not None and copied.source.index in wanted:
+                copied.held.duration = copied.lasted
+                yield copied.held
         for copied in self._streams.values():
             if copied.sound is not None and copied.source.index in wanted:
                 yield from copied.sound.end()
@@ -267,6 +275,23 @@ class Copies:
             packet = made
         self._place(packet, copied)
         yield packet
+
+    @staticmethod
+    def _lasting(packet: Packet, copied: Copied) -> Iterator[Packet]:
+        """Packets of sound in order, each with a duration: Matroska often leaves them out, and mp4 would then cut the
+        last one off."""
+        if copied.source.type != "audio":
+            yield packet
+            return
+        held, copied.held = copied.held, None
+        if held is not None:
+            copied.lasted = held.duration = max(0, (packet.dts or 0) - (held.dts or 0))
+            yield held
+        if packet.duration:
+            copied.lasted = packet.duration
+            yield packet
+        else:
+            copied.held = packet
 
     def _place(self, packet: Packet, copied: Copied) -> None:
         grid, at = packet.time_base, self._clock_of(copied)
@@ -328,11 +353,16 @@ def _add(output: OutputContainer, source: Stream) -> Stream:
 
 
 def _fits(stream: Stream, container: str) -> bool:
-    """Whether a container takes a stream, found out by writing the header of one that holds nothing else."""
+    """Whether a container takes a stream, found out by writing one that holds nothing else."""
     trial = av.open(io.BytesIO(), "w", format=container)
     try:
-        _add(trial, stream)
+        target = _add(trial, stream)
         trial.start_encoding()
+        if (codec_of(stream) or "").startswith("pcm_"):  # mp4 refuses some of it only once there is a sample
+            packet = Packet(64)
+            packet.stream, packet.pts, packet.dts, packet.duration = target, 0, 0, 1
+            trial.mux(packet)
+            trial.close()
     except (ValueError, FFmpegError):
         return False
     finally:
