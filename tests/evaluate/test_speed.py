@@ -47,7 +47,7 @@ class Slow(Model):
         self.hands.spend(0.010, 0.020)
         return super().relate(context)
 
-    def render(self, scene, t):
+    def render(self, scene, t):  # noqa: ARG002
         self.calls.append("render")
         self.hands.spend(0.100, 0.200)
         return Prediction(scene[1], {})
@@ -62,7 +62,7 @@ def backend(hands, any_time=True):
 def steady(name, ms, **facts):
     """A runner whose laps take the given milliseconds, in turn."""
     left = list(ms)
-    return Runner(name, "torch", "fp32", "cpu", lambda clock: Lap(left.pop(0) / 1000, 0.5), **facts)
+    return Runner(name, "torch", "fp32", "cpu", lambda _: Lap(left.pop(0) / 1000, 0.5), **facts)
 
 
 def test_a_lap_is_one_gap_of_a_video():
@@ -93,7 +93,7 @@ def test_runners_take_turns():
     order = []
 
     def runner(name):
-        def lap(clock):
+        def lap(_):
             order.append(name)
             return Lap(1.0, 1.0)
 
