@@ -101,9 +101,9 @@ def rows():
         for colour in tags:
             name = (
                 "yuv420p10le" if colour.matrix == 9 and codec != "vp9" else "yuv422p" if codec == "ffv1" else "yuv420p"
+            )
             if (codec, colour) == ("ffv1", BT709):
                 continue  # above
-            )
             out = {"av1": ".webm", "h264": ".mp4", "hevc": ".mp4", "vp9": ".webm"}.get(codec, ".mkv")
             found.append(Way(lossless(pixel_format=name, colour=colour, size=(64, 64), frames=3), out=out, codec=codec))
     # rates in x what is asked for
