@@ -18,6 +18,12 @@ ANIMATIONS = {".gif", ".apng", ".webp", ".y4m"}
 KEPT = {".mp4", ".mov", ".mkv", ".webm", *ANIMATIONS}  # what comes in so goes out so
 
 
+Codec = Literal[
+    "auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv",
+    "hevc_qsv", "h264_vaapi", "h264_videotoolbox", "hevc_videotoolbox",
+]  # fmt: skip
+
+
 def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
     """How an option reads in `--help`: its value's name, its default in words, its short forms."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"[{hint}]" if hint else "", aliases=aliases or None)
@@ -65,10 +71,9 @@ class _Running:
     """Where time is stretched: keep the sound's own length, stretch it (its pitch stays), or drop it."""
     deinterlace: Annotated[Literal["auto", "off", "refuse"], option(hint="auto")] = "auto"
     """Interlaced video: make whole pictures of its fields, take it as it is, or refuse it."""
-    codec: Annotated[
-        Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"], option(hint="auto: h264; in webm av1")
-    ] = "auto"
-    """Of the output. The pixel format follows the source's depth."""
+    codec: Annotated[Codec, option("CODEC", "auto: h264; in webm av1")] = "auto"
+    """Of the output: h264, hevc, av1, vp9, ffv1, prores; by a GPU: h264_nvenc, hevc_nvenc, av1_nvenc, h264_qsv,
+    hevc_qsv, h264_vaapi, h264_videotoolbox, hevc_videotoolbox. The pixel format follows the source's depth."""
     crf: Annotated[int | None, option("Q", "16, or its like")] = None
     """Quality: lower is better and larger."""
     preset: Annotated[str | None, option("WORD", "fast, or its like")] = None

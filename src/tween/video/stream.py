@@ -14,7 +14,10 @@ from ..timeline import Timeline
 from .draft import Draft
 from .segments import Segment
 
-Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+Codec = Literal[
+    "auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv",
+    "hevc_qsv", "h264_vaapi", "h264_videotoolbox", "hevc_videotoolbox",
+]  # fmt: skip
 SoundPolicy = Literal["auto", "keep", "stretch", "drop"]
 
 
