@@ -34,7 +34,9 @@ class Evaluate:
     `video` and `frames` take any footage: every second frame is hidden, asked for again and compared.
     """
 
-    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
+    models: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]", help_behavior_hint="")
+    ]
     """Names from `tween models`, or files of weights."""
     set: Annotated[str, option("NAME")]
     """vimeo90k, ucf101, snu-film-hard, middlebury, gopro, cityscapes, video, frames, ...: docs/evaluation.md."""

@@ -14,6 +14,7 @@ from ..metrics.table import METRICS
 
 WIDTH = 140  # a narrower terminal wraps whole lines rather than words
 MOST_GROUPS = 40
+DIGITS = {"ie": 3, "epe": 2}  # as they are published
 
 
 def show(results: Sequence[Result], protocol: Protocol, *, is_comparison: bool = False) -> None:
@@ -121,7 +122,7 @@ def number(name: str, value: float | None) -> str:
     """A value as its metric is printed, or -."""
     if value is None:
         return "-"
-    return f"{value:.{METRICS[name].digits if name in METRICS else 4}f}"
+    return f"{value:.{DIGITS.get(name) or (METRICS[name].digits if name in METRICS else 4)}f}"
 
 
 def _columns(results: Sequence[Result], published: Sequence[Published]) -> list[str]:

@@ -158,11 +158,11 @@ class _Run:
 
     def shown(self, job: Job, pictures: Pictures) -> Iterator[_Shown]:
         """What the model makes of one gap."""
-        begun = time.perf_counter()
         height, width = pictures[job.gap.here].shape[1:]
         canvas = canvas_for(recipe_for(self.protocol, self.engine.family), (height, width), self.engine.spec.multiple)
         backend = self.engine.backend_for(canvas.size)
         self.found.backend, self.found.precision = backend.name, backend.precision
+        begun = time.perf_counter()  # a backend that is made for a new size is no part of the model's time
         context = self._context(job, pictures, canvas, backend)
         scene = backend.relate(context)
         of_flow = self.judge.of_scene(backend, canvas, scene, job.clip, job.gap)
