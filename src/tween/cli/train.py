@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ def run(argv: Sequence[str]) -> int:
     )
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig)})
     folder = args.run or Path("runs") / (recipe.stem if recipe else "run")
+    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="note: %(message)s")
     outcome = trained(config, folder, hidden=args.quiet or args.json)
     if args.json:
         print_json(dataclasses.asdict(outcome) | {"folder": str(outcome.folder)})

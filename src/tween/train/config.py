@@ -67,6 +67,8 @@ class DataConfig:
     """Its layout: video (files, or a folder of them), frames, vimeo90k, gopro, ..."""
     split: Literal["train", "val", "test"] = "train"
     """Which part of a set that has parts."""
+    mine: bool | None = None
+    """Cut footage at cuts and leave out what teaches nothing; not given: raw videos, and nothing that is listed."""
     gaps: tuple[int, ...] | None = None
     """Source frames between the two neighbours; one is drawn for each sample. Not given: the set's own, or 2."""
     ahead: int = 1

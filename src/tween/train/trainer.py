@@ -6,6 +6,7 @@ is a function of the seed and the step alone, so a run that was killed goes on t
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ from .teacher import Teacher
 from .validate import Footage, Judge
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+log = logging.getLogger("tween")
 LONG_CONTEXT = 8  # frames; longer ones are embedded again on the way back instead of being kept
 
 
@@ -108,6 +110,8 @@ class Trainer:
         self.config, self.folder, self.ranks = config, folder, ranks
         self.device = device_of(config.device, ranks)
         self.footage = Footage(config)
+        for note in dict.fromkeys(self.footage.notes) if ranks.leads else ():
+            log.info("%s", note)
         resumes = checkpoint.open_run(folder, config) if ranks.leads else (folder / checkpoint.STATE).is_file()
         resumes = bool(ranks.agree(float(resumes), self.device))
         torch.manual_seed(config.seed)
@@ -149,7 +153,7 @@ class Trainer:
 
     def run(self, watch: Watch, asked: Callable[[], bool]) -> Outcome:
         """Until the first end that is reached. `asked` says whether somebody wants it to stop."""
-        log = checkpoint.Log(self.folder, self.clock.step) if self.ranks.leads else None
+        numbers = checkpoint.Log(self.folder, self.clock.step) if self.ranks.leads else None
         board = Board(self.folder) if self.ranks.leads else None
         why, since = "", time.perf_counter()
         drawn: Iterator[Collated] = iter(())
@@ -161,20 +165,20 @@ class Trainer:
                 now = time.perf_counter()
                 self.clock.seconds, since = self.clock.seconds + now - since, now
                 self.clock.step += 1
-                if log:
-                    log.add(self.clock.step, rate=rate, loss=math.fsum(terms.values()), **terms)
+                if numbers:
+                    numbers.add(self.clock.step, rate=rate, loss=math.fsum(terms.values()), **terms)
                 done = (self.clock.step - first) * self._batch() / (now - opened)
                 if board:
                     board.step(self.clock.step, terms, rate)
-                self._pause(log, board)
+                self._pause(numbers, board)
                 since += time.perf_counter() - now if self.config.minutes is None else 0.0
                 watch(self._standing(math.fsum(terms.values()), rate, done))
             if self.clock.step > first:
-                self._validate(log, board)
+                self._validate(numbers, board)
                 self._save()
         finally:
-            if log:
-                log.close()
+            if numbers:
+                numbers.close()
             if board:
                 board.close()
         best = None if self.plateau.best == -math.inf else self.plateau.best
@@ -276,23 +280,23 @@ class Trainer:
 
     # Now and then.
 
-    def _pause(self, log: checkpoint.Log | None, board: Board | None) -> None:
+    def _pause(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Validate and save where it is due."""
         if self.clock.step % self.config.val.every == 0 and not self._ends_here():
-            self._validate(log, board)
+            self._validate(numbers, board)
         if self.clock.step % self.config.save_every == 0:
             self._save()
 
     def _ends_here(self) -> bool:
         return self.clock.is_over  # the end validates anyway
 
-    def _validate(self, log: checkpoint.Log | None, board: Board | None) -> None:
+    def _validate(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
         if self.ranks.leads and self.judge.can:
             scores, pictures = self.judge.scored(self.average.state(), self.device)
             self.score = scores["psnr"]
-            if log:
-                log.add(self.clock.step, **{f"val_{name}": value for name, value in scores.items()})
+            if numbers:
+                numbers.add(self.clock.step, **{f"val_{name}": value for name, value in scores.items()})
             if board:
                 board.validation(self.clock.step, scores, pictures)
             if self.plateau.see(self.score, self.config.optim):

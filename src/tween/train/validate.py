@@ -26,18 +26,22 @@ METRICS = ("psnr", "ssim_3d")
 
 @dataclass
 class Footage:
-    """The clips of a run: `training`, and `held` for validation (None: nothing to judge by)."""
+    """The clips of a run: `training`, and `held` for validation (None: nothing to judge by).
+
+    `notes` says in words what was left out of them and why.
+    """
 
     config: TrainConfig
 
     def __post_init__(self) -> None:
         data, val = self.config.data, self.config.val
-        self.training = open_set(data.set, data.root, data.split) if data.root else None
+        self.training = open_set(data.set, data.root, data.split, mine=data.mine) if data.root else None
         self.held: DataSet | None = None
         if val.root is not None or (val.set is not None and data.root is not None):
-            self.held = open_set(val.set or data.set, val.root or data.root or "", val.split)
+            self.held = open_set(val.set or data.set, val.root or data.root or "", val.split, mine=data.mine)
         elif self.training is not None and val.held_back > 0:
             self.training, self.held = parted(self.training, val.held_back)
+        self.notes = (*(self.training.notes if self.training else ()), *(self.held.notes if self.held else ()))
         if self.training is not None and data.root is not None and data.label:
             self.training = labelled(self.training, beside(data.root))
 
@@ -104,7 +108,7 @@ class Judge:
         self.config, self.held = config, footage.held
         self.can = self.held is not None
         spec = zoo.signature(config.model).spec
-        self.gap = config.val.gap or (self.held and self.held.gap) or (1 if spec.predicts else 2)
+        self.gap = config.val.gap or (1 if spec.predicts else (self.held and self.held.gap) or 2)
         if self.held is not None:
             self.protocol, self.held = self._protocol(self.held, spec)
 
