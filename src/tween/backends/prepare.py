@@ -46,7 +46,7 @@ class Measured(NamedTuple):
     where: str
 
 
-MEASURED = (  # python benchmarks/model_speed.py; a family that is not here runs on torch
+MEASURED = (  # tween bench --against eager; a family that is not here runs on torch
     # Taken on a busy machine: CPU time of one thread, --threads 1.
     Measured("ifrnet", 1.26, "IFRNet-S, 1280x720, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("rife", 1.16, "RIFE 4.6, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),

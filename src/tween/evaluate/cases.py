@@ -80,11 +80,17 @@ def cases(galleries: Sequence[Gallery | None], labels: Sequence[str], pressed: P
 
 
 def _scales(has_motion: bool) -> str:
-    error = f'<span>error: 0 <img src="{uri(look.error_scale(), 90)}" width="128" height="10" alt="from black to bright"> {look.ERROR_TOP} levels of 255 and more</span>'  # fmt: skip  # noqa: E501
-    if not has_motion:
-        return f'<div class="scales">{error}</div>'
-    wheel = f'<span><img class="round" src="{uri(look.wheel(), 90)}" width="56" height="56" alt="colour wheel"> motion: hue and arrow are its direction, strength its length</span>'  # fmt: skip  # noqa: E501
-    return f'<div class="scales">{error}{wheel}</div>'
+    scale, circle = uri(look.error_scale(), 90), uri(look.wheel(), 90)
+    parts = [
+        f'<span>error:&nbsp;0 <img src="{scale}" width="128" height="10" alt="from black to bright">'
+        f" {look.ERROR_TOP} levels of 255 and more</span>"
+    ]
+    if has_motion:
+        parts.append(
+            f'<span><img class="round" src="{circle}" width="56" height="56" alt="colour wheel">'
+            " motion: hue and arrow are its direction, strength its length</span>"
+        )
+    return f'<div class="scales">{"".join(parts)}</div>'
 
 
 _WORDS: Final = {

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 WIDTH: Final = 380
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 34
+CROWD: Final = 100  # marks of a scatter before they are drawn smaller
 COLOURS: Final = 6  # series before colours and shapes begin again
 
 
@@ -122,7 +123,8 @@ def scatter(
     if is_square:
         ends = (x.at(x.low), x.at(x.high), y.at(y.low), y.at(y.high))
         body.append('<line class="equal" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>'.format(*ends))
-    body += [mark(p._replace(x=x.at(p.x), y=y.at(p.y))) for p in points]
+    size = 4.5 if len(points) <= CROWD else 2.5
+    body += [mark(p._replace(x=x.at(p.x), y=y.at(p.y)), size) for p in points]
     return svg("\n".join(body), height, title)
 
 
@@ -221,7 +223,7 @@ STYLE: Final = """
 .chart text.word { fill: var(--ink); }
 .grid { stroke: var(--line); stroke-width: 1; }
 .equal { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 4 3; }
-.mark { stroke: var(--card); stroke-width: 1; }
+.mark { stroke: var(--card); stroke-width: .7; fill-opacity: .85; }
 .road { fill: none !important; stroke: currentColor; stroke-width: 2; }
 .area { fill-opacity: .28; stroke: currentColor; stroke-width: 1.5; }
 .s0 { color: var(--s0); fill: var(--s0); } .s1 { color: var(--s1); fill: var(--s1); }

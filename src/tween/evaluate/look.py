@@ -16,8 +16,11 @@ from torch.nn import functional as F
 
 ERROR_TOP = 64  # grey levels at which the error's scale ends
 ARROW_STEP = 32  # pixels between two arrows
-# Dark to bright by way of violet and orange, so that brightness alone tells it: nine stops of matplotlib's "inferno".
-_EMBER = ((0, 0, 4), (27, 12, 65), (74, 12, 107), (120, 28, 109), (165, 44, 96), (207, 68, 70), (237, 105, 37), (251, 155, 6), (247, 209, 61), (252, 255, 164))  # fmt: skip  # noqa: E501
+# Dark to bright by way of violet and orange, so that brightness alone tells it: ten stops of matplotlib's "inferno".
+_EMBER = (
+    (0, 0, 4), (27, 12, 65), (74, 12, 107), (120, 28, 109), (165, 44, 96),
+    (207, 68, 70), (237, 105, 37), (251, 155, 6), (247, 209, 61), (252, 255, 164),
+)  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -138,7 +141,8 @@ def _arrow(draw: ImageDraw.ImageDraw, x: int, y: int, way: Tensor) -> None:
     tip, angle, barb = (x + dx, y + dy), math.atan2(dy, dx), 3 + 2 * min(1.0, length)
     draw.line([(x - dx, y - dy), tip], fill=(25, 25, 25), width=1)
     for turn in (2.6, -2.6):
-        draw.line([tip, (tip[0] + barb * math.cos(angle + turn), tip[1] + barb * math.sin(angle + turn))], fill=(25, 25, 25), width=1)  # fmt: skip  # noqa: E501
+        end = (tip[0] + barb * math.cos(angle + turn), tip[1] + barb * math.sin(angle + turn))
+        draw.line([tip, end], fill=(25, 25, 25), width=1)
 
 
 def shrunk(picture: Tensor, longest: int) -> Tensor:

@@ -111,7 +111,8 @@ def unlike(labels: Sequence[str], results: Sequence[Result]) -> list[str]:
     return [f"{label} #{k + 1}" if told.count(label) > 1 else label for k, label in enumerate(told)]
 
 
-_PATH: Final = re.compile(r"""(?<![\w.])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?=\S)[^;,"'\n]*[/\\]|(?<![\w./\\])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?=\w)""")  # fmt: skip  # noqa: E501
+_ROOT: Final = r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\]"  # where a path begins
+_PATH: Final = re.compile(rf"""(?<![\w.]){_ROOT}(?=\S)[^;,"'\n]*[/\\]|(?<![\w./\\]){_ROOT}(?=\w)""")
 
 
 def discreet(text: str) -> str:
@@ -146,7 +147,10 @@ def _tiles(results: Sequence[Result], labels: Sequence[str]) -> str:
     if pictures and len(results) == 1 and results[0].seconds > 0:
         share = 100 * results[0].model_seconds / results[0].seconds
         tiles.append((f"in all; {share:.0f} % of it in the model", sections.duration(results[0].seconds)))
-    cards = [f'<div class="tile"><b>{escape(value)}</b><span class="soft">{escape(what)}</span></div>' for what, value in tiles]  # fmt: skip  # noqa: E501
+    cards = [
+        f'<div class="tile"><b>{escape(value)}</b><span class="soft">{escape(what)}</span></div>'
+        for what, value in tiles
+    ]
     return f'<div class="tiles">{"".join(cards)}</div>'
 
 
@@ -159,7 +163,9 @@ def _broken(results: Sequence[Result]) -> str:
     if not found:
         return ""
     shown = list(found)[:200]
-    rows = "".join(f"<tr><th scope=row>{escape(discreet(name))}</th><td>{escape(discreet(why))}</td></tr>" for name, why in shown)  # fmt: skip  # noqa: E501
+    rows = "".join(
+        f"<tr><th scope=row>{escape(discreet(name))}</th><td>{escape(discreet(why))}</td></tr>" for name, why in shown
+    )
     more = f" The first {len(shown)} of {len(found)}." if len(found) > len(shown) else ""
     return (
         f'<div class="card wide"><table><caption>These could not be read and count in no mean.{more}</caption>'
@@ -176,12 +182,14 @@ def _facts(results: Sequence[Result], command: Sequence[str]) -> str:
     if command:
         facts.append(("command", " ".join(discreet_word(word) for word in command)))
     for result in results:
-        facts.append((discreet(result.model), f"{result.backend}, {result.precision}, {sections.duration(result.seconds)}"))  # fmt: skip  # noqa: E501
+        took = sections.duration(result.seconds)
+        facts.append((discreet(result.model), f"{result.backend}, {result.precision}, {took}"))
     for name in dict.fromkeys(result.protocol for result in results):
         rule = PROTOCOLS.get(name)
         checked = rule.checked if rule is not None else ""
         source = f"after {rule.source}" if rule is not None and rule.source else ""
-        facts.append((f"protocol {name}", "; ".join(part for part in (source, checked) if part) or "not held against a published one"))  # fmt: skip  # noqa: E501
+        told = "; ".join(part for part in (source, checked) if part)
+        facts.append((f"protocol {name}", told or "not held against a published one"))
     for note in dict.fromkeys(note for result in results for note in result.notes):
         facts.append(("note", discreet(note)))
     listed = "".join(f"<dt>{escape(what)}</dt><dd>{_code(what, value)}</dd>" for what, value in facts)
