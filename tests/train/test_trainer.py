@@ -101,7 +101,7 @@ def test_two_ranks_are_one(tmp_path):
     recipe.write_text(yaml.safe_dump(as_plain(asked)))
     train(asked, tmp_path / "one")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
-    line = [*torchrun, "-m", "tween", "train", str(recipe), "--run", str(tmp_path / "two"), "--quiet"]
+    line = [*torchrun, "-m", "--", "tween", "train", str(recipe), "--run", str(tmp_path / "two"), "--quiet"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)

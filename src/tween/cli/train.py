@@ -26,7 +26,7 @@ class Train(TrainConfig):
     """Train a network on footage as a recipe says; any of its fields can be given as a flag.
 
     The run's folder holds best.safetensors and last.safetensors, which --model opens. The same command goes on with a
-    run that was stopped or killed. Many GPUs: torchrun --nproc-per-node 4 -m tween train RECIPE --run DIR
+    run that was stopped or killed. Many GPUs: torchrun --nproc-per-node 4 -m -- tween train RECIPE --run DIR
     """
 
     run: Path | None = None
