@@ -107,7 +107,10 @@ def asked(args: Evaluate) -> Protocol:
             need = "it is for video, frames and list, and at least 1" if not protocol.ahead else "the set has its own"
             raise BadOption(f"--ahead {args.ahead} with --set {protocol.name}", need, "leave --ahead out")
         protocol = replace(protocol, ahead=args.ahead)
-    return protocol if args.frames_per_clip is None else replace(protocol, frames=args.frames_per_clip)
+    if args.frames_per_clip is not None:
+        protocol = replace(protocol, frames=args.frames_per_clip)
+    is_changed = args.frames_per_clip is not None or args.scale is not None or args.every > 1
+    return replace(protocol, checked="") if is_changed else protocol
 
 
 def opened(args: Evaluate, protocol: Protocol) -> DataSet:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ..evaluate.protocols import Protocol
+from ..evaluate.protocols import PROTOCOLS, Protocol
 from ..evaluate.published import Published, field
 from ..evaluate.result import Result
 from ..metrics.table import METRICS
@@ -33,8 +33,12 @@ def show(results: Sequence[Result], protocol: Protocol, *, is_comparison: bool =
         console.print(lost_table(results))
     for note in dict.fromkeys(note for result in results for note in result.notes):
         console.print(f"note: {note}")
-    if protocol.checked:
-        console.print(f"rule {protocol.checked}")
+    if first.checked:
+        console.print(f"checked: {protocol.checked}")
+    elif PROTOCOLS[protocol.name].checked:
+        console.print(
+            "in part: other pictures, frames or scale than published; beside the published rows only as a hint"
+        )
     elif protocol.source != "ours":
         console.print(f"rule not checked against a published script: {protocol.source}")
 
@@ -44,19 +48,25 @@ def main_table(results: Sequence[Result], protocol: Protocol) -> Table:
     published = field(protocol.name)
     names = _columns(results, published)
     table = _table("model", "run by", *(label(name) for name in names), "ms", "rule")
-    rule = "checked" if protocol.checked else "-"
     for result in results:
         means = result.means()
         ms = f"{1e3 * result.model_seconds / len(result.rows):.1f}"
         by = f"{result.backend}, {result.precision}"
-        table.add_row(result.model, by, *(number(name, means.get(name)) for name in names), ms, rule)
+        table.add_row(result.model, by, *(number(name, means.get(name)) for name in names), ms, rule(result, protocol))
     if published:
         table.add_section()
     for row in published:
         step = f", t + {row.step}" if row.step else ""
         shown = (number(name, row.scores.get(name)) for name in names)
-        table.add_row(f"{row.model}{step}", "published", *shown, "", rule, style="dim")
+        table.add_row(f"{row.model}{step}", "published", *shown, "", "", style="dim")
     return table
+
+
+def rule(result: Result, protocol: Protocol) -> str:
+    """May this row stand beside the published ones? "checked" may; "in part" is of another set of pictures."""
+    if result.checked:
+        return "checked"
+    return "in part" if PROTOCOLS[protocol.name].checked else "-"
 
 
 def step_table(result: Result) -> Table:

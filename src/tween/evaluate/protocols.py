@@ -59,6 +59,7 @@ class Protocol:
         crop: (H, W) of the centre that is looked at; None: all.
         metrics: what is printed if nothing else is asked for.
         recipe: see above.
+        pictures: how many are asked for of the whole published set; None where that is not known.
         checked: what our rule was held against, and how; "" where parts of it are inferred.
         source: where the rule is from.
     """
@@ -79,6 +80,7 @@ class Protocol:
     crop: tuple[int, int] | None = None
     metrics: tuple[str, ...] = IMAGE
     recipe: Recipe | None = None
+    pictures: int | None = None
     checked: str = ""
     source: str = ""
 
@@ -89,6 +91,7 @@ def _snu(split: str) -> Protocol:
         f"snu-film-{split}",
         f"SNU-FILM {split}, 310 triplets",
         recipe=Recipe(scale=0.8),
+        pictures=310,
         checked=READ if split == "hard" else "",
         source="IFRNet; its script enables the hard split, and scale 0.8 is inferred for the other three",
     )
@@ -120,7 +123,15 @@ TABLE: Final = (
         metrics=AHEAD,
         source="IFRVP's order of the triplet; DMVFN prints figures for it",
     ),
-    Protocol("ucf101", "ucf101", "UCF101, 379 triplets of 256x256", recipe=Recipe(), checked=READ, source="IFRNet"),
+    Protocol(
+        "ucf101",
+        "ucf101",
+        "UCF101, 379 triplets of 256x256",
+        recipe=Recipe(),
+        pictures=379,
+        checked=READ,
+        source="IFRNet",
+    ),
     _snu("easy"),
     _snu("medium"),
     _snu("hard"),
@@ -131,6 +142,7 @@ TABLE: Final = (
         "Middlebury other, 12 scenes: frame10, frame11 -> frame10i11",
         metrics=(*IMAGE, "psnr_8bit", "ie"),
         recipe=Recipe(zero_pad=(480, 640)),
+        pictures=12,
         checked=READ,
         source="IFRNet",
     ),
@@ -164,6 +176,7 @@ TABLE: Final = (
         "X4K1000FPS test 8x: frames 0 and 32 -> 4, 8, ... 28",
         gap=32,
         targets=(4, 8, 12, 16, 20, 24, 28),
+        pictures=15 * 7,
         source="XVFI's test set, from memory",
     ),
     Protocol(
@@ -191,6 +204,7 @@ TABLE: Final = (
         ahead=5,
         resize=(512, 1024),
         metrics=AHEAD,
+        pictures=500 * 5,
         checked="held against DMVFN's test script (78c02e9) by reading; that IFRVP used it is inferred",
         source="DMVFN",
     ),

@@ -54,7 +54,7 @@ class Result:
 
     Attributes:
         model, backend, precision: what ran. protocol: the set and its rule by name. checked: True if our protocol was
-            held against the published one.
+            held against the published one, and the whole set was scored.
         rows: in the order they were asked for.
         broken: (name, why) of what could not be read, and was left out of the means.
         notes: what a reader of the figures has to know: a recipe that was applied, a rule that was bent.

@@ -70,10 +70,10 @@ def score(
     """
     engine = engine_of(model, name)
     judge, jobs = prepared(engine, data, protocol, metrics=metrics, gap=gap, limit=limit)
-    found = Result(engine.name, protocol.name, checked=bool(protocol.checked), notes=[*data.notes])
+    total = sum(len(job.gap.targets) for job in jobs)
+    found = Result(engine.name, protocol.name, notes=[*data.notes])
     found.notes += notes(protocol, engine)
     found.is_prediction = engine.spec.predicts
-    total = sum(len(job.gap.targets) for job in jobs)
     begun = time.perf_counter()
     with at_rest(model), pool(readers_for(jobs)) as readers, pool(judge.threads) as judges:
         run = _Run(engine, protocol, found, judge, observer is not None)
@@ -84,6 +84,8 @@ def score(
             if watch is not None:
                 watch(done, total)
     found.seconds = time.perf_counter() - begun
+    is_whole = limit is None and not found.broken and protocol.pictures in (None, total)
+    found.checked = bool(protocol.checked) and is_whole
     if not found.rows:
         got = f"none of {len(jobs)} examples of {data.name} could be read, first: {found.broken[0][1]}"
         raise BrokenPicture(got, "at least one is needed")
