@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 WIDTH: Final = 380
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 34
 CROWD: Final = 100  # marks of a scatter before they are drawn smaller
+LETTER: Final = 6.0  # pixels of a letter, about
 COLOURS: Final = 6  # series before colours and shapes begin again
 
 
@@ -128,26 +129,63 @@ def scatter(
     return svg("\n".join(body), height, title)
 
 
-def named(points: Sequence[Point], *, title: str, x_label: str, y_label: str) -> str:
-    """As `scatter` over a logarithmic x, each mark with its words beside it."""
+def named(points: Sequence[Point], kinds: Sequence[str], *, title: str, x_label: str, y_label: str) -> str:
+    """As `scatter` over a logarithmic x, each mark with its words beside it, where they cover nobody's.
+
+    Args:
+        kinds: what the series are called, told in a corner where there is more than one.
+    """
     height = 300
     x = Axis([p.x for p in points], LEFT, WIDTH - RIGHT, is_log=True)
     y = Axis([p.y for p in points], height - BOTTOM, TOP)
     body = [_grid_x(x, height, x_label), _grid_y(y, y_label)]
-    taken: list[tuple[float, float, float]] = []
-    for p in sorted(points, key=lambda p: (p.y, p.x)):
-        here = p._replace(x=x.at(p.x), y=y.at(p.y))
-        wide = 6.2 * len(p.words)
-        is_left = here.x + 8 + wide > WIDTH
-        start = here.x - 8 - wide if is_left else here.x + 8
-        line = here.y + 4
-        while any(abs(line - other) < 12 and start < end and begin < start + wide for begin, end, other in taken):
-            line -= 12
-        taken.append((start, start + wide, line))
-        anchor, at = ("end", here.x - 8) if is_left else ("start", here.x + 8)
-        body.append(mark(here))
-        body.append(f'<text class="word" x="{at:.1f}" y="{line:.1f}" text-anchor="{anchor}">{escape(p.words)}</text>')
+    placed = [p._replace(x=x.at(p.x), y=y.at(p.y)) for p in points]
+    taken = [Area(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in placed]
+    for p in placed:
+        anchor, at, line, area = _beside(p, taken)
+        taken.append(area)
+        words = f'<text class="word" x="{at:.1f}" y="{line:.1f}" text-anchor="{anchor}">{escape(p.words)}</text>'
+        if abs(line - p.y - 4) > 1:
+            road = f'x1="{p.x:.1f}" y1="{p.y:.1f}" x2="{at:.1f}" y2="{line - 4:.1f}"'
+            body.append(f'<line class="lead" {road}/>')
+        body += [mark(p), words]
+    right = float(WIDTH - RIGHT)
+    for k, kind in reversed(list(enumerate(kinds if len(kinds) > 1 else ()))):
+        body.append(f'<text x="{right:.0f}" y="14" text-anchor="end">{escape(kind)}</text>')
+        right -= LETTER * len(kind) + 8
+        body.append(mark(Point(right, 10, k)))
+        right -= 12
     return svg("\n".join(body), height, title)
+
+
+class Area(NamedTuple):
+    """A part of a drawing that is taken, pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: Area) -> bool:
+        """True if they share a pixel."""
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def _beside(p: Point, taken: Sequence[Area]) -> tuple[str, float, float, Area]:
+    """(anchor, x, y, area) of a mark's words: right of it, left, above, below, and further, wherever there is room."""
+    wide, best = LETTER * len(p.words), None
+    for away in (0, 11, -11, 22, -22, 33, -33):
+        for anchor, at, left in (("start", p.x + 8, p.x + 8), ("end", p.x - 8, p.x - 8 - wide)):
+            line = p.y + 4 + away
+            area = Area(left, line - 9, left + wide, line + 2)
+            is_inside = area.left >= 0 and area.right <= WIDTH and area.top >= TOP - 6
+            if is_inside and not any(area.meets(other) for other in taken):
+                return anchor, at, line, area
+            if best is None and is_inside:
+                best = anchor, at, line, area
+    return best or ("start", p.x + 8, p.y + 4, Area(p.x + 8, p.y - 5, p.x + 8 + wide, p.y + 6))
 
 
 def curves(series: Mapping[str, Mapping[float, float]], *, title: str, x_label: str, y_label: str) -> str:
@@ -222,6 +260,7 @@ STYLE: Final = """
 .chart text { font: 11px system-ui, sans-serif; fill: var(--soft); }
 .chart text.word { fill: var(--ink); }
 .grid { stroke: var(--line); stroke-width: 1; }
+.lead { stroke: var(--soft); stroke-width: .7; }
 .equal { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 4 3; }
 .mark { stroke: var(--card); stroke-width: .7; fill-opacity: .85; }
 .road { fill: none !important; stroke: currentColor; stroke-width: 2; }

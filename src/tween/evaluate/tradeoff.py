@@ -65,12 +65,11 @@ def plot(rows: Sequence[SpeedRow], quality: dict[str, float], *, size: tuple[int
         raise BadOption(
             got, "a model in both is needed", f"tween bench {next(iter(quality))} --quality FILE --plot FILE"
         )
-    engines = list(dict.fromkeys((row.backend, row.precision) for row in timed))
-    points = []
-    for row in timed:
-        engine = (row.backend, row.precision)
-        words = f"{row.model}, {' '.join(engine)}" if len(engines) > 1 else row.model
-        points.append(Point(row.ms, quality[row.model], engines.index(engine), words))
+    engines = list(dict.fromkeys(f"{row.backend} {row.precision}" for row in timed))
+    points = [
+        Point(row.ms, quality[row.model], engines.index(f"{row.backend} {row.precision}"), row.model) for row in timed
+    ]
     title = f"PSNR against milliseconds a gap, {size[1]}x{size[0]}, x2"
-    drawn = charts.named(points, title=title, x_label=f"ms a gap, x2, {size[1]}x{size[0]}", y_label="PSNR, dB")
+    where = f"ms a gap, x2, {size[1]}x{size[0]}"
+    drawn = charts.named(points, engines, title=title, x_label=where, y_label="PSNR, dB")
     return charts.alone(drawn)
