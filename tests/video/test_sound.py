@@ -217,8 +217,9 @@ def sparse(path, duration, moments, *, step=1, rate=8000, kind="matroska"):
         sound = container.add_stream("pcm_s16le" if kind == "matroska" else "aac", rate=rate, layout="mono")
         sound.time_base = F(1, rate)
         times = sorted({F(k * step) for k in range(int(duration / step) + 1)} | set(moments))
+        times = sorted({*times, *(m - F(1, 100) for m in moments), *(m + F(3, 2) for m in moments)})
         for time in times:
-            white = 235 if time in moments else 16
+            white = 235 if any(m <= time < m + F(3, 2) for m in moments) else 16
             picture = av.VideoFrame(64, 48, "yuv420p")
             for plane, value in zip(picture.planes, (white, 128, 128), strict=True):
                 plane.update(bytes([value]) * plane.buffer_size)

@@ -66,7 +66,7 @@ class Sound:
                 "another codec is needed, or none",
                 "--sound drop",
             )
-        self._context, self._encoder, self._clock = context, encoder, clock
+        self._context, self._encoder_name, self._clock = context, encoder, clock
         self._rate, self._layout = context.sample_rate, context.layout.name
         self._to_float = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
         self._expected: Fraction | None = None  # when the next sample should come, seconds of the source
@@ -81,20 +81,22 @@ class Sound:
     def add_to(self, output: OutputContainer, at: Callable[[Fraction], Fraction]) -> Stream:
         """Add a stream for it; `at`: when an instant of the source is, in the output."""
         self._at = at
-        self._stream = cast(AudioStream, output.add_stream(self._encoder, rate=self._held_rate()))
-        made = self._stream.codec_context
-        made.layout = self._held_layout()
+        self._stream = cast(AudioStream, output.add_stream(self._encoder_name, rate=self._held_rate()))
+        self._settle(self._stream.codec_context)
+        self._stream.time_base = self.grid
+        self._stream.codec_context.open()
+        return self._stream
+
+    def _settle(self, made: AudioCodecContext) -> None:
+        """Tell an encoder what it gets."""
+        made.sample_rate, made.layout = self._held_rate(), self._held_layout()
         formats = [form.name for form in made.codec.audio_formats or ()]
         deep = (self._context.format.bits or 16) > 16
         wanted = ("s32p", "s32", "fltp", "flt") if deep else ("fltp", "flt", "s16p", "s16")
         made.format = next((name for name in wanted if name in formats), formats[0])
-        if self._encoder in BITS:
-            made.bit_rate = BITS[self._encoder] * made.layout.nb_channels
-        made.time_base = Fraction(1, made.sample_rate)
-        self._stream.time_base = made.time_base
-        made.open()
-        self._begin_run(made)
-        return self._stream
+        if self._encoder_name in BITS:
+            made.bit_rate = BITS[self._encoder_name] * made.layout.nb_channels
+        made.time_base = self.grid
 
     def take(self, packet: Packet) -> Iterator[Packet]:
         """A packet of the source -> packets of the output, as they are done."""
@@ -109,7 +111,6 @@ class Sound:
     def end(self) -> Iterator[Packet]:
         """What is left, once the source has no more."""
         yield from self._end_run()
-        yield from self._stream.encode(None)
 
     def _frame(self, frame: av.AudioFrame) -> Iterator[Packet]:
         pts = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
@@ -118,7 +119,7 @@ class Sound:
             samples: Samples = part.to_ndarray().astype(np.float32, copy=False)
             if self._expected is None or (pts is not None and pts - self._expected > SILENCE_S):
                 yield from self._end_run()
-                yield from self._start(pts or Fraction(0))
+                self._start(pts or Fraction(0))
             assert self._expected is not None
             if pts is not None and abs(pts - self._expected) > SLIP_S:
                 samples = self._in_place(samples, round((pts - self._expected) * self._rate))
@@ -133,32 +134,34 @@ class Sound:
             return np.concatenate([np.zeros((samples.shape[0], late), np.float32), samples], axis=1)
         return samples[:, -late:]
 
-    def _start(self, begins: Fraction) -> Iterator[Packet]:
-        """Begin a run of sound at an instant of the source."""
-        self._expected = begins
-        clock = self._clock
+    def _start(self, begins: Fraction) -> None:
+        """Begin a run of sound at an instant of the source, with an encoder of its own: a gap within one would move
+        what follows by the encoder's delay, and its last frame may be short only once."""
+        made = av.CodecContext.create(self._encoder_name, "w")
+        assert isinstance(made, AudioCodecContext)
+        self._settle(made)
+        made.flags = self._stream.codec_context.flags
+        made.open()
+        self._encoder, self._expected = made, begins
+        size = made.frame_size or 4096
+        self._fit = av.AudioResampler(format=made.format, layout=made.layout, rate=made.sample_rate, frame_size=size)
         self._next = round(self._at(begins) * self._rate)
+        clock = self._clock
         if clock is not None:
             self._stretcher = Stretcher(
                 self._rate,
                 shown=lambda seconds: clock.source_after(begins, seconds) - begins,
                 lasts=lambda seconds: clock.span(begins, begins + seconds),
             )
-        yield from ()
 
     def _end_run(self) -> Iterator[Packet]:
         if self._expected is None:
             return
         if self._stretcher is not None:
             yield from self._encoded(self._stretcher.finish())
-        for part in self._fit.resample(None):
-            yield from self._stream.encode(part)
-        self._begin_run(self._stream.codec_context)
+        for part in [*self._fit.resample(None), None]:
+            yield from self._packets(part)
         self._expected = None
-
-    def _begin_run(self, made: AudioCodecContext) -> None:
-        size = made.frame_size or 4096
-        self._fit = av.AudioResampler(format=made.format, layout=made.layout, rate=made.sample_rate, frame_size=size)
 
     def _encoded(self, samples: Samples) -> Iterator[Packet]:
         if not samples.shape[1]:
@@ -167,10 +170,15 @@ class Sound:
         block.sample_rate, block.pts, block.time_base = self._rate, self._next, Fraction(1, self._rate)
         self._next += samples.shape[1]
         for part in self._fit.resample(block):
-            yield from self._stream.encode(part)
+            yield from self._packets(part)
+
+    def _packets(self, part: av.AudioFrame | None) -> Iterator[Packet]:
+        for packet in self._encoder.encode(part):
+            packet.stream, packet.time_base = self._stream, self.grid
+            yield packet
 
     def _held_rate(self) -> int:
-        rates = av.Codec(self._encoder, "w").audio_rates
+        rates = av.Codec(self._encoder_name, "w").audio_rates
         if not rates or self._rate in rates:
             return self._rate
         return min((rate for rate in rates if rate >= self._rate), default=max(rates))
@@ -178,7 +186,7 @@ class Sound:
     def _held_layout(self) -> str:
         """The source's layout, or the largest usual one that the encoder takes."""
         for name in (self._layout, *LAYOUTS):
-            trial = av.CodecContext.create(self._encoder, "w")
+            trial = av.CodecContext.create(self._encoder_name, "w")
             assert isinstance(trial, AudioCodecContext)
             trial.sample_rate, trial.layout = self._held_rate(), name
             trial.format = (trial.codec.audio_formats or [av.AudioFormat("fltp")])[0]

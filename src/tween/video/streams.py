@@ -21,6 +21,7 @@ from ..timeline import Timeline
 from . import subtitles
 from .files import FileSource
 from .names import HELD, file_names, names_for
+from .pcm import Bare, bare_of
 from .promises import AV_TIME_BASE
 from .sound import WORDS, Sound, codec_of, encoder_for
 from .stream import SoundPolicy
@@ -41,6 +42,7 @@ class Copied:
         is_stretched: its times follow the film's clock.
         target: where they go, once the output is open.
         last: the last decoding time muxed, in ticks of the source's grid.
+        bare: knows its samples, where they have to be without a gap.
         held: a packet that does not say how long it lasts, until the next one does; lasted: how long the last one did.
     """
 
@@ -50,6 +52,7 @@ class Copied:
     is_stretched: bool = True
     target: Stream | None = None
     last: int | None = None
+    bare: Bare | None = None
     held: Packet | None = None
     lasted: int = 0
 
@@ -177,7 +180,8 @@ class Copies:
             self._streams[stream.index] = Copied(stream, sound=Sound(stream, encoder, self._clock))
             self.notes.append(f"{name} is stretched with the picture, and encoded anew as {WORDS[encoder]}")
         elif _fits(stream, self._container):
-            self._streams[stream.index] = Copied(stream, is_stretched=self._clock is None)
+            bare = bare_of(stream) if self._container in ("mp4", "mov") else None
+            self._streams[stream.index] = Copied(stream, bare=bare, is_stretched=self._clock is None)
         else:
             sound = Sound(stream, encoder, None)
             self._streams[stream.index] = Copied(stream, sound=sound, is_stretched=self._clock is None)
@@ -274,6 +278,8 @@ class Copies:
                 return
             packet = made
         self._place(packet, copied)
+        if copied.bare is not None:
+            yield from copied.bare.silence_before(packet)
         yield packet
 
     @staticmethod
