@@ -94,6 +94,10 @@ class MissingPackage(TweenError):
     """An optional package that the choice needs is not installed."""
 
 
+class BrokenClock(TweenError):
+    """Times that jump by hours, at a constant rate: frames without end."""
+
+
 class UnsupportedStream(TweenError):
     """A stream or pixel format that the target cannot hold."""
 

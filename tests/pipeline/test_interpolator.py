@@ -9,7 +9,7 @@ import torch
 from scenes import moving
 
 from tween.backends.prepare import prepare
-from tween.errors import UnknownTime
+from tween.errors import BrokenClock, UnknownTime
 from tween.models.model import Model, Prediction, Spec
 from tween.pipeline.interpolator import Interpolator, doublings
 from tween.timeline import Rate, Slow, Times
@@ -227,3 +227,15 @@ def test_a_timeline_serves_a_second_video():
     through(Mean(), timeline, moving(3, start=Fraction(1, 3)))
     out, _ = through(Mean(), timeline, moving(3))
     assert [f.pts for f in out] == [Fraction(k, 50) for k in range(6)]
+
+
+def test_a_clock_that_jumps_by_years_is_told_and_not_filled():
+    far = [replace(frame, pts=frame.pts + (k == 2) * 10**8) for k, frame in enumerate(greys(3))]
+    for timeline in (Rate(60), Slow(2, rate=60)):
+        with pytest.raises(BrokenClock, match=r"one frame for \d.* s, from 0.*would be repeated .*--times 2"):
+            through(Mean(), timeline, far)
+    shown, _ = through(Mean(), Times(2), far)
+    assert len(shown) == 5
+    endless = [*greys(2)[:1], replace(greys(2)[1], duration=Fraction(10**7))]
+    with pytest.raises(BrokenClock):
+        through(Mean(), Rate(60), endless)

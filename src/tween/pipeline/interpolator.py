@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..backends.backend import Backend
-from ..errors import UnknownTime
+from ..errors import BrokenClock, UnknownTime
 from ..frame import Frame
 from ..ops.canvas import Canvas, to_float, to_integer
 from ..timeline import Instant, Timeline, Times
@@ -30,6 +30,7 @@ from .journal import Trail
 
 CutPolicy = Literal["hold", "blend", "off"]
 HALF = Fraction(1, 2)
+LONGEST_GAP = 3600  # seconds between two frames, of which a constant rate makes frames
 
 
 class Cuts(Protocol):
@@ -236,11 +237,22 @@ class Interpolator:
         """
         begins = [a.frame.pts, *a.held]
         whole = end - a.frame.pts
+        self._check_clock(a.frame.pts, end)
         found = []
         for begin, past in zip(begins, [*begins[1:], end], strict=True):
             for pts, t in self.timeline.between(begin, past):
                 found.append(Instant(pts, (begin + t * (past - begin) - a.frame.pts) / whole))
         return found
+
+    def _check_clock(self, begin: Fraction, end: Fraction) -> None:
+        """BrokenClock if a frame would be repeated for hours: a damaged file's clock jumps by years."""
+        tick = self.timeline.tick()
+        if tick is not None and end - begin > LONGEST_GAP:
+            raise BrokenClock(
+                f"the video shows one frame for {float(end - begin):.6g} s, from {float(begin):.6g} s on",
+                f"it would be repeated {int((end - begin) / tick)} times: a clock that does not jump is needed",
+                "--times 2, which keeps the video's own clock, or --start and --end for a part without the jump",
+            )
 
     def _is_wanted(self, instant: Instant) -> bool:
         return self._since is None or instant.pts >= self._since
@@ -250,6 +262,7 @@ class Interpolator:
         begins = [last.frame.pts, *last.held]
         until = last.frame.pts + (last.frame.duration or 0)
         end = until if until > begins[-1] else begins[-1] + (step or Fraction(1, 25))
+        self._check_clock(last.frame.pts, end)
         for begin, past in pairwise(begins):
             for instant in filter(self._is_wanted, self.timeline.between(begin, past)):
                 yield replace(last.frame, pts=instant.pts, duration=None)
