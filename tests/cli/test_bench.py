@@ -76,6 +76,8 @@ def test_one_that_cannot_is_left_out_and_told(capsys):
     assert "note: blend, openvino, auto was left out: --backend openvino for classic" in capsys.readouterr().err
     with pytest.raises(Conflict, match="--backend openvino for classic"):
         bench.run(["blend", "--size", "32,48", "--runs", "1", "--backend", "openvino", "--quiet"])
+    assert bench.run([*line[:-2], "torch,openvino"]) == 0
+    assert "note: blend, openvino" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

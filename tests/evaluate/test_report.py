@@ -84,7 +84,7 @@ def test_a_page_stands_alone(tmp_path):
     assert len(set(shown.ids)) == len(shown.ids)
     anchors = {attrs["href"][1:] for attrs in shown.named("a")}
     assert anchors <= set(shown.ids)
-    assert {"means", "charts", "cases", "groups", "rows", "facts"} == anchors
+    assert {"means", "charts", "cases", "groups", "field", "rows", "facts"} == anchors
 
 
 def test_what_is_seen_has_words_for_those_who_do_not_see():
@@ -207,6 +207,18 @@ def test_a_report_that_cannot_be_written(tmp_path):
     with pytest.raises(CannotWrite):
         write_report([], None, tmp_path / "here.html")
     assert [p.name for p in tmp_path.iterdir()] == ["here.html"]
+
+
+def test_published_figures_stand_beside_ours():
+    result, _ = run([case()])
+    text = page([result], [None])
+    assert "IFRNet large" in text
+    assert "38.18" in text
+    assert "Our protocol was not held against theirs in full." in text
+    result.checked = True
+    assert "Our protocol was held against theirs." in page([result], [None])
+    result.protocol = "video"
+    assert "Copied, not measured here" not in page([result], [None])
 
 
 def test_names_are_told_apart():

@@ -151,8 +151,8 @@ def _field(args: Bench, subjects: Sequence[Subject], size: tuple[int, int]) -> t
     refusal: TweenError | None = None
     for one in subjects:
         mine: list[Entrant] = []
-        for backend in dict.fromkeys(args.backend):
-            for precision in dict.fromkeys(args.precision):
+        for backend in _listed(args.backend):
+            for precision in _listed(args.precision):
                 say(f"{one.name}: making it ready on {backend}", hidden=args.quiet)
                 try:
                     runner = speed.runner_of(one, size, backend, args.device, precision)
@@ -176,6 +176,11 @@ def _field(args: Bench, subjects: Sequence[Subject], size: tuple[int, int]) -> t
     if any(one.weights == "random" for one in subjects):
         notes.append("networks without weights here were timed with random ones: speed does not hang on them")
     return field, notes
+
+
+def _listed(words: Sequence[str]) -> list[str]:
+    """`a b` and `a,b` alike, each once."""
+    return list(dict.fromkeys(part for word in words for part in word.split(",")))
 
 
 def _renders(args: Bench, field: Sequence[Entrant], rows: Sequence[SpeedRow], notes: list[str]) -> None:

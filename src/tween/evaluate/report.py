@@ -74,6 +74,7 @@ def page(
         ("time", "By time", sections.times_section(results, labels)),
         ("charts", "Charts", sections.charts_section(results, labels)),
         ("groups", "By group", sections.groups_section(results, labels)),
+        ("field", "The field", sections.published_section(results)),
         ("broken", "Broken pictures", _broken(results)),
         ("rows", "Every picture", sections.rows_section(results, labels)),
     ]
@@ -82,7 +83,7 @@ def page(
     shown = [[*g.worst, *g.best] if g is not None else [] for g in galleries]
     pressed = fitted(shown, max(0, limit - words))
     pictures = cases(galleries, labels, pressed)
-    order = ["means", "time", "charts", "cases", "groups", "broken", "rows"]
+    order = ["means", "time", "charts", "cases", "groups", "field", "broken", "rows"]
     if pictures:
         body["cases"] = ("Worst and best", pictures)
     present = [anchor for anchor in order if anchor in body]

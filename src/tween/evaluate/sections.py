@@ -12,6 +12,7 @@ from typing import Final
 from ..metrics.table import METRICS
 from . import charts
 from .charts import Point
+from .published import field
 from .result import Result, Row, means
 
 MOST_ROWS: Final = 1500  # of single pictures, all models together
@@ -130,6 +131,23 @@ def means_section(results: Sequence[Result], labels: Sequence[str]) -> str:
         if m in METRICS
     ]
     return table(caption, heads, rows) + "".join(about)
+
+
+def published_section(results: Sequence[Result]) -> str:
+    """What others print for the same protocol, as they print it; "" where nothing is known."""
+    rows = [row for name in dict.fromkeys(result.protocol for result in results) for row in field(name)]
+    if not rows:
+        return ""
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))
+    listed = []
+    for row in rows:
+        name = f"{row.model}, t + {row.step}" if row.step else row.model
+        cells = [cell(metric, row.scores.get(metric)) for metric in metrics]
+        listed.append([name, *cells, f"<td>{escape(row.source)}</td>"])
+    is_checked = all(result.checked for result in results)
+    how = "Our protocol was held against theirs" if is_checked else "Our protocol was not held against theirs in full"
+    told = f"Copied, not measured here. {how}."
+    return table(told, ["published", *map(label_of, metrics), "source"], listed)
 
 
 def times_section(results: Sequence[Result], labels: Sequence[str]) -> str:
