@@ -171,7 +171,6 @@ class Trainer:
                 if board:
                     board.step(self.clock.step, terms, rate)
                 self._pause(numbers, board)
-                since += time.perf_counter() - now if self.config.minutes is None else 0.0
                 watch(self._standing(math.fsum(terms.values()), rate, done))
             if self.clock.step > first:
                 self._validate(numbers, board)

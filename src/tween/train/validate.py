@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..data.augment import Augment
 from ..data.labels import beside, labelled
@@ -22,6 +23,7 @@ from .config import TrainConfig
 
 SYNTHETIC_MARGIN = 2  # a drawn scene is this many times as large as a crop, so that crops differ
 METRICS = ("psnr", "ssim_3d")
+STRIP_HEIGHT = 360  # pixels, at most, of a picture for the board
 
 
 @dataclass
@@ -149,6 +151,9 @@ class Judge:
 
 
 def strip(case: Case) -> Tensor:
-    """`[3, H, 4 W]` in [0, 1]: the mean of the inputs, ours, the truth, the error (four times as strong)."""
+    """`[3, h, 4 w]` in [0, 1], at most 360 high: the mean of the inputs, ours, the truth, the error (four times as
+    strong)."""
     error = (4 * (case.ours - case.truth).abs()).clamp(0, 1)
-    return torch.cat((case.inputs.mean(0), case.ours.clamp(0, 1), case.truth, error), -1)
+    whole = torch.cat((case.inputs.mean(0), case.ours.clamp(0, 1), case.truth, error), -1)
+    shrink = max(1, -(-whole.shape[-2] // STRIP_HEIGHT))
+    return F.avg_pool2d(whole, shrink) if shrink > 1 else whole
