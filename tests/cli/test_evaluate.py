@@ -97,6 +97,7 @@ def test_precisions_and_backends_are_compared_with_torch(ucf101, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--set", "ucf101", "--root", "{set}"], "no model; names of"),
         (["blend", "--set", "ucf101", "--root", "{empty}"], "looked for ucf101_interp_ours/1/frame_00.png"),
         (["blend", "--set", "ucf101", "--root", "{empty}/no"], "it is not there"),
         (["blend", "--set", "video", "--root", "{empty}"], "looked for video files"),
