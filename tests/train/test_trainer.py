@@ -256,3 +256,12 @@ def clips(tmp_path):
             picture = (255 * world[:, 2 * k : 2 * k + 64, 3 * k : 3 * k + 80]).byte().permute(1, 2, 0).numpy()
             Image.fromarray(picture).save(folder / f"{k:03d}.png")
     return tmp_path / "clips"
+
+
+def test_a_run_can_begin_from_weights(tmp_path):
+    train(config(1), tmp_path / "first")
+    begun = tmp_path / "first" / "last.safetensors"
+    train(config(1, start=str(begun), optim=OptimConfig(batch=2, lr=0.0)), tmp_path / "second")
+    assert equal(weights(tmp_path / "second"), weights(tmp_path / "first"))
+    with pytest.raises(TweenError, match=r"does not fit ifrnet-elan|weights of the same network"):
+        train(config(1, model="ifrnet-elan", start=str(begun)), tmp_path / "third")

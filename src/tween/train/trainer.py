@@ -132,10 +132,8 @@ class Trainer:
 
     def _model(self) -> Model:
         config = self.config
-        model = zoo.load(config.start) if config.start else zoo.create(config.model)
-        if config.start and zoo.signature(config.model).shapes != {
-            k: tuple(v.shape) for k, v in model.state_dict().items()
-        }:
+        model = zoo.load(config.start, name=named(config)) if config.start else zoo.create(config.model)
+        if config.start and zoo.signature(config.model).shapes != shapes_of(model.state_dict()):
             raise BadOption(f"--start {config.start} for {config.model}", "weights of the same network are needed")
         if not any(True for _ in model.parameters()):
             able = ", ".join(name for name in ("ifrnet-s", "ifrnet-t", "rife-4.25", "lightvfi"))
@@ -173,7 +171,8 @@ class Trainer:
                 self._pause(numbers, board)
                 watch(self._standing(math.fsum(terms.values()), rate, done))
             if self.clock.step > first:
-                self._validate(numbers, board)
+                if why != "interrupted":  # one that goes on must not have been judged once more than others
+                    self._validate(numbers, board)
                 self._save()
         finally:
             if numbers:
