@@ -19,6 +19,7 @@ from . import journal
 from .config import RenderConfig
 from .interpolator import Interpolator
 from .journal import Journal, Place, Trail, go_on, identity
+from .repeats import RepeatDetector
 
 PIPE = Path("-")
 NOT_OF_THE_FRAMES = {"input", "output", "overwrite", "no_resume", "report", "quiet", "json", "codec_threads"}
@@ -89,6 +90,8 @@ class Going:
         first.tally.frames_in, first.tally.cuts = place.frames, place.cuts
         if isinstance(first.cuts, CutDetector):
             first.cuts.state = place.state
+        if isinstance(first.repeats, RepeatDetector):
+            first.repeats.state = place.repeats
         self._trail.follow(opening)
         for one in self._passes:
             if len(opening) == 2:

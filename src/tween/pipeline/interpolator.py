@@ -206,8 +206,13 @@ class Interpolator:
             shot += 1
             self.tally.cuts += 1
         if self.trail is not None:
-            state = getattr(self.cuts, "state", [])
-            self.trail.add(frame, frames=self.tally.frames_in - 1, cuts=self.tally.cuts, state=state)
+            self.trail.add(
+                frame,
+                frames=self.tally.frames_in - 1,
+                cuts=self.tally.cuts,
+                state=getattr(self.cuts, "state", []),
+                repeats=getattr(self.repeats, "state", []),
+            )
         return Seen(frame, shot)
 
     def _repeated(self, last: Seen, frame: Frame) -> bool:

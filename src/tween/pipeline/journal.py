@@ -38,7 +38,7 @@ class Place:
     Attributes:
         pts: seconds. print: of its pixels.
         frames, cuts: source frames and cuts before it.
-        state: the cut detector's, before it judges what follows.
+        state, repeats: the cut detector's and the repeat detector's, before they judge what follows.
     """
 
     pts: Fraction
@@ -46,6 +46,7 @@ class Place:
     frames: int
     cuts: int
     state: list[float]
+    repeats: list[float]
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ class Trail:
         self._places: deque[Place] = deque(maxlen=length)
         self._opening: tuple[Fraction, ...] = ()
 
-    def add(self, frame: Frame, *, frames: int, cuts: int, state: list[float]) -> None:
+    def add(self, frame: Frame, *, frames: int, cuts: int, state: list[float], repeats: list[float]) -> None:
         """The pipeline took in a frame. Arguments as in `Place`."""
         if len(self._opening) < 2:
             self._opening = (*self._opening, frame.pts)
-        self._places.append(Place(frame.pts, fingerprint(frame), frames, cuts, state))
+        self._places.append(Place(frame.pts, fingerprint(frame), frames, cuts, state, repeats))
 
     def follow(self, opening: Sequence[Fraction]) -> None:
         """The pipeline starts again within a video that begins so (see `Mark`)."""
