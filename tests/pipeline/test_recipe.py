@@ -75,8 +75,8 @@ def test_sound_is_copied_to_the_byte_and_the_tick(clip, tmp_path):
     assert packets_of(tmp_path / "out.mp4", "audio") == packets_of(clip, "audio")
 
 
-def test_slow_motion_leaves_sound_out_and_says_so(clip, tmp_path):
-    report = run(clip, tmp_path / "out.mp4", slow="2.5")
+def test_slow_motion_drops_its_sound_only_when_asked(clip, tmp_path):
+    report = run(clip, tmp_path / "out.mp4", slow="2.5", sound="drop")
     frames, info = frames_of(tmp_path / "out.mp4")
     assert info.duration == Fraction(30, 24)
     assert info.audio == 0
