@@ -111,4 +111,6 @@ def means(rows: Iterable[Row]) -> dict[str, float]:
 def mean(values: Iterable[float]) -> float:
     """Plain mean; not a number for nothing."""
     found = list(values)
+    if not all(map(math.isfinite, found)):
+        return sum(found) / len(found)  # fsum refuses both infinities together
     return math.fsum(found) / len(found) if found else math.nan

@@ -24,6 +24,7 @@ from ..data.sample import batch_of
 from ..errors import BadOption, TweenError
 from ..models import zoo
 from ..models.model import Batch, Model, Prediction
+from ..models.weights import shapes_of
 from . import checkpoint
 from .board import Board
 from .config import Phase, TrainConfig, checked
