@@ -15,6 +15,7 @@ import argparse
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -83,7 +84,7 @@ def changes(drawn: list[torch.Tensor], crf: int) -> tuple[list[float], list[floa
     with av.open(file) as container:
         rows = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
     frames = [Frame(torch.from_numpy(row).permute(2, 0, 1).contiguous(), Fraction(k)) for k, row in enumerate(rows)]
-    apart = [change(a, b) for a, b in zip(frames, frames[1:], strict=False)]
+    apart = [change(a, b) for a, b in pairwise(frames)]
     return apart[::2], apart[1::2]
 
 
