@@ -26,9 +26,19 @@ def has_alpha(pixel_format: str) -> bool:
     return any(part.is_alpha for part in av.VideoFormat(pixel_format).components)
 
 
+def is_float(pixel_format: str) -> bool:
+    """Whether samples are fractions rather than whole numbers."""
+    return pixel_format.removesuffix("le").removesuffix("be").endswith(("f16", "f32"))
+
+
+def _is_planar(pixel_format: str) -> bool:
+    """Whether alpha is a plane of its own, of whole numbers as this machine writes them."""
+    return pixel_format.startswith(PLANAR) and not pixel_format.endswith("be") and not is_float(pixel_format)
+
+
 def opaque_format(pixel_format: str) -> str:
     """The same format without its alpha, planar."""
-    if pixel_format.startswith(PLANAR):
+    if _is_planar(pixel_format):
         return pixel_format.replace("yuva", "yuv").replace("gbrap", "gbrp")
     if not has_alpha(pixel_format):
         return pixel_format
@@ -47,7 +57,7 @@ class ToRgba:
         if not has_alpha(picture.format.name):
             return torch.cat([rgb, torch.full_like(rgb[:1], 65535 if self._deep else 255)])
         alpha = _alpha_of(picture, self._swscale)
-        depth = 8 if alpha.itemsize == 1 else depth_of(picture.format.name)
+        depth = 8 if alpha.itemsize == 1 else min(16, depth_of(picture.format.name))
         if self._deep:
             wide = alpha.astype(np.uint16)
             alpha = wide * 257 if depth == 8 else widened(wide, depth)
@@ -78,7 +88,7 @@ class FromRgba:
         if not has_alpha(picture.format.name):
             full = np.full((picture.height, picture.width), 2**depth - 1, np.uint16)
             return self._joined(self._from_rgb.recode(picture), full)
-        alpha, bits = _alpha_of(picture, self._swscale), depth_of(picture.format.name)
+        alpha, bits = _alpha_of(picture, self._swscale), min(16, depth_of(picture.format.name))
         wide = alpha.astype(np.uint16)
         wide = wide * 257 if bits == 8 else widened(wide, bits)
         return self._joined(self._from_rgb.recode(_opaque(picture, self._swscale)), narrowed(wide, depth))
@@ -88,7 +98,7 @@ class FromRgba:
         if self._format == "ya8":
             return self._tagged(_gray(opaque, alpha), opaque)
         planar = self._format
-        if not planar.startswith(PLANAR):
+        if not _is_planar(planar):
             planar = "gbrap" if depth_of(planar) == 8 else "gbrap16le"
         made = av.VideoFrame(opaque.width, opaque.height, planar)
         for into, plane in zip(made.planes, opaque.planes, strict=False):
@@ -112,9 +122,18 @@ def from_rgb(pixel_format: str, colour: Colour, *, native: Colour | None = None)
     return kind(pixel_format, colour, native=native)
 
 
+def _in_our_order(picture: av.VideoFrame, swscale: VideoReformatter) -> av.VideoFrame:
+    """A planar picture whose samples were written by another kind of machine, with their bytes swapped."""
+    name = picture.format.name
+    if not (name.startswith(PLANAR) and name.endswith("be")) or is_float(name):
+        return picture
+    return swscale.reformat(picture, format=f"{name[:-2]}le")
+
+
 def _alpha_of(picture: av.VideoFrame, swscale: VideoReformatter) -> NDArray[Any]:
     """A picture's alpha plane `[H, W]`, uint8, or uint16 at the picture's own depth."""
-    if not picture.format.name.startswith(PLANAR):
+    picture = _in_our_order(picture, swscale)
+    if not _is_planar(picture.format.name):
         picture = swscale.reformat(picture, format="gbrap" if depth_of(picture.format.name) == 8 else "gbrap16le")
     kind = np.dtype(np.uint8 if depth_of(picture.format.name) == 8 else np.uint16)
     return rows_of(picture.planes[3], kind)[: picture.height, : picture.width]
@@ -122,8 +141,9 @@ def _alpha_of(picture: av.VideoFrame, swscale: VideoReformatter) -> NDArray[Any]
 
 def _opaque(picture: av.VideoFrame, swscale: VideoReformatter) -> av.VideoFrame:
     """A picture without its alpha; planes as they are."""
+    picture = _in_our_order(picture, swscale)
     name = picture.format.name
-    if not name.startswith(PLANAR):
+    if not _is_planar(name):
         return swscale.reformat(picture, format=opaque_format(name))
     made = av.VideoFrame(picture.width, picture.height, opaque_format(name))
     for into, plane in zip(made.planes, picture.planes, strict=False):

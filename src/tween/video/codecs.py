@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 
 from ..errors import BadOption, Conflict, UnsupportedStream, near
-from .alpha import has_alpha, opaque_format
+from .alpha import has_alpha, is_float
 from .colour import depth_of, has_chroma
 from .encoder import Encoder
 from .hardware import HARDWARE, check_opens, check_present
@@ -176,29 +176,21 @@ def _spelled(family: str, depth: int, known: set[str]) -> str:
 
 def _lossless_format(source: str, known: set[str]) -> tuple[str, tuple[str, ...]]:
     """ffv1 holds nearly all formats as they are; the rest by another name or in the next that loses nothing."""
+    known = {name for name in known if not is_float(name)}  # ffv1's are an experiment
+    notes = ("ffv1 holds whole numbers: the video's are rounded to 16 bits",) if is_float(source) else ()
+    named = source.replace("yuvj", "yuv")
+    if named.endswith("be"):
+        named = f"{named[:-2]}le"
+    if named in known:
+        return named, notes
+    pixels, depth = av.VideoFormat(source), depth_of(source)
+    if pixels.is_rgb or source == "pal8" or is_float(source):
+        small, large = ("bgra", "gbrap16le") if has_alpha(source) and source != "pal8" else ("bgr0", "gbrp16le")
+        return (small if depth <= 8 else large), notes
+    family = _family(source)
     if has_alpha(source):
-        return _lossless_clear(source, known), ()
-    opaque = source.replace("yuvj", "yuv")
-    if av.VideoFormat(opaque).is_rgb or opaque == "pal8":
-        target = "bgr0" if depth_of(source) == 8 else (opaque if opaque in known else "gbrp16le")
-    elif opaque in known:
-        target = opaque
-    else:
-        depth = next(d for d in (8, 10, 12, 16) if d >= depth_of(source))
-        target = _name(_family(source), depth)
-    return target, ()
-
-
-def _lossless_clear(source: str, known: set[str]) -> str:
-    """ffv1's format for one with alpha: its own, or the next that holds every code of it."""
-    if source in known:
-        return source
-    if source.startswith("yuva"):
-        family = opaque_format(source).removesuffix("le").rstrip("0123456789").replace("yuv", "yuva")
-        family = family if family in ("yuva420p", "yuva422p", "yuva444p") else "yuva444p"
-        names = (_name(family, bits) for bits in (8, 10, 12, 16) if bits >= depth_of(source))
-        return next(name for name in names if name in known)
-    return "bgra" if depth_of(source) == 8 else "gbrap16le"
+        family = family.replace("yuv", "yuva")
+    return next(name for bits in (8, 10, 12, 16) if bits >= depth and (name := _name(family, bits)) in known), notes
 
 
 def _clear_format(family: str, depth: int, known: set[str]) -> tuple[str, tuple[str, ...]] | None:
