@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..timeline import broadcast_rate
+from ..timeline import broadcast_rate, exact
 
 AV_TIME_BASE = 1_000_000
 COARSE = Fraction(1, 2000)  # seconds: a clock that counts in longer steps rounds what it tells
@@ -107,8 +108,9 @@ def _duration(container: InputContainer, stream: VideoStream, grid: Fraction) ->
     if stream.duration is not None:
         return stream.duration * grid
     tag = stream.metadata.get("DURATION", "")
-    if tag.count(":") == 2:
-        hours, minutes, seconds = (Fraction(part) for part in tag.split(":"))
+    parts = [exact(part) for part in tag.split(":")]
+    if len(parts) == 3 and None not in parts:
+        hours, minutes, seconds = cast(list[Fraction], parts)
         past = hours * 3600 + minutes * 60 + seconds  # when the last picture ends, counted from 0
         return past - (stream.start_time or 0) * grid
     if container.duration is not None and len(container.streams) == 1:
