@@ -147,8 +147,8 @@ class ValConfig:
     """Where it is; not given: clips held back from the training footage."""
     set: str | None = None
     """Its layout; not given: that of the training set."""
-    split: Literal["train", "val", "test"] = "val"
-    """Which part of a set that has parts."""
+    split: Literal["train", "val", "test"] | None = None
+    """Which part of a set that has parts; not given: val of another root, else clips held back from training."""
     held_back: float = 0.05
     """Share of the training clips that is held back where no root is given."""
     every: int = 1000

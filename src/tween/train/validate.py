@@ -39,8 +39,9 @@ class Footage:
         data, val = self.config.data, self.config.val
         self.training = open_set(data.set, data.root, data.split, mine=data.mine) if data.root else None
         self.held: DataSet | None = None
-        if val.root is not None or (val.set is not None and data.root is not None):
-            self.held = open_set(val.set or data.set, val.root or data.root or "", val.split, mine=data.mine)
+        root = val.root or (data.root if val.split is not None or val.set is not None else None)
+        if root is not None:
+            self.held = open_set(val.set or data.set, root, val.split or "val", mine=data.mine)
         elif self.training is not None and val.held_back > 0:
             self.training, self.held = parted(self.training, val.held_back)
         self.notes = (*(self.training.notes if self.training else ()), *(self.held.notes if self.held else ()))
