@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from tween.data.loader import batches
 from tween.errors import BadOption, Conflict, DiskFull, TweenError
 from tween.models import zoo
 from tween.train import checkpoint
@@ -265,3 +266,14 @@ def test_a_run_can_begin_from_weights(tmp_path):
     assert equal(weights(tmp_path / "second"), weights(tmp_path / "first"))
     with pytest.raises(TweenError, match=r"does not fit ifrnet-elan|weights of the same network"):
         train(config(1, model="ifrnet-elan", start=str(begun)), tmp_path / "third")
+
+
+def test_readers_are_started_once_a_phase(tmp_path, monkeypatch):
+    from tween.train import trainer
+
+    begun = []
+    monkeypatch.setattr(trainer, "batches", lambda *a, **k: begun.append(a[1]) or batches(*a, **k))
+    train(config(4), tmp_path / "one")
+    assert begun == [0]
+    train(config(4, phases=(Phase(until=0.5), Phase(crop=(40, 40)))), tmp_path / "two")
+    assert begun == [0, 0, 2]

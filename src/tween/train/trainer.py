@@ -199,7 +199,7 @@ class Trainer:
     def _turned(self, drawn: Iterator[Collated]) -> Iterator[Collated]:
         """The batches of the phase that holds now."""
         phase = phase_at(self.config, self.ranks.agree(self.clock.progress, self.device))
-        if phase is self.phase:
+        if phase == self.phase:
             return drawn
         self.phase = phase
         freeze(self.model, phase.frozen)
