@@ -116,13 +116,36 @@ def test_rgb_becomes_444_and_back_within_a_level(tmp_path):
     assert (frame.data.permute(1, 2, 0).numpy().astype(int) - rgb(0, (40, 56))).__abs__().max() <= 3
 
 
-def test_fields_are_told(tmp_path):
-    layout = Layout(SIZE, "yuv420p", F(25), None, None, "t", "420jpeg")
-    with open_source(y4m(tmp_path / "in.y4m", layout, noise(layout))) as source:
-        assert source.notes == [
-            "in.y4m is interlaced (top field first); its pictures are taken as whole ones",
-        ]
-        assert source.interlaced
+def combed(k):
+    """Luma of a bar that moves 4 pixels a frame: even rows at k, odd rows half a frame later."""
+    rows = np.full((32, 64), 40, np.uint8)
+    for y in range(32):
+        at = 8 + 4 * k + 2 * (y % 2)
+        rows[y, at : at + 12] = 200
+    return rows
+
+
+@pytest.mark.parametrize(("fields", "words"), [("t", "top field first"), ("b", "bottom field first")])
+def test_fields_become_whole_pictures_or_are_told(tmp_path, fields, words):
+    layout = Layout((32, 64), "yuv420p", F(25), None, None, fields, "420jpeg")
+    pictures = [combed(k).tobytes() + bytes([128]) * (2 * 16 * 32) for k in range(6)]
+    path = y4m(tmp_path / "in.y4m", layout, pictures)
+    with open_source(path) as source, open_sink(tmp_path / "out.y4m", like=source) as sink:
+        frames = list(source)
+        for frame in frames:
+            sink.write(frame)
+    assert source.interlaced
+    assert f"in.y4m is interlaced ({words}): whole pictures are made of its fields" in source.notes[0]
+    assert [frame.pts for frame in frames] == [F(k, 25) for k in range(6)]
+    for k in (2, 3):
+        combs = np.abs(np.diff(planes(frames[k].native)[0].astype(int), axis=0)).mean()
+        assert combs < np.abs(np.diff(combed(k).astype(int), axis=0)).mean() / 3
+    assert b" Ip " in (tmp_path / "out.y4m").read_bytes()[:60]
+    with open_source(path, deinterlace="off") as source:
+        assert np.array_equal(planes(list(source)[3].native)[0], combed(3))
+    assert source.notes == [f"in.y4m is interlaced ({words}); its pictures are taken as whole ones"]
+    with pytest.raises(UnsupportedStream, match=r"is interlaced .*--deinterlace auto, or off"):
+        open_source(path, deinterlace="refuse")
 
 
 def test_a_part_begins_at_its_start(tmp_path):

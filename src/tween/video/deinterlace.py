@@ -9,6 +9,7 @@ import av
 from av.error import BlockingIOError as NothingYet
 from av.error import EOFError as AtEnd
 from av.filter import Graph
+from av.filter.context import FilterContext
 from av.video.stream import VideoStream
 
 TOP_FIRST, INTERLACED = (2, 5), (2, 3, 4, 5)  # ffmpeg's AVFieldOrder: TT and BT; with BB and TB
@@ -33,7 +34,21 @@ class Deinterlacer:
         parity = "auto" if by_picture else "tff" if _order(stream) in TOP_FIRST else "bff"
         which = "interlaced" if by_picture else "all"
         graph = Graph()
-        self._in = graph.add_buffer(template=stream)
+        self._build(graph, graph.add_buffer(template=stream), parity, which)
+
+    @classmethod
+    def of_bare(cls, native: av.VideoFrame, parity: str) -> Deinterlacer:
+        """For pictures without a stream, all of which have fields. `parity`: tff or bff, which field comes first."""
+        made, graph = cls.__new__(cls), Graph()
+        assert native.time_base is not None
+        buffer = graph.add_buffer(
+            width=native.width, height=native.height, format=native.format, time_base=native.time_base
+        )
+        made._build(graph, buffer, parity, "all")
+        return made
+
+    def _build(self, graph: Graph, buffer: FilterContext, parity: str, which: str) -> None:
+        self._in = buffer
         filter = graph.add("bwdif", f"mode=send_frame:parity={parity}:deint={which}")
         self._out = graph.add("buffersink")
         self._in.link_to(filter)

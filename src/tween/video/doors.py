@@ -48,11 +48,11 @@ def open_source(
         raise Conflict(f"--raw for {path.name}", "it is for bare pictures on standard input", "IN is then -")
     if path == PIPE:
         layout = None if raw is None else raw_layout(raw, rate)
-        return PipeSource(path, layout=layout, rate=rate, start=start, end=end)
+        return PipeSource(path, layout=layout, rate=rate, start=start, end=end, deinterlace=deinterlace)
     if path.is_dir() or is_pattern(path):
         return FolderSource(path, rate=rate or Fraction(24), start=start, end=end)
     if is_y4m(path):
-        return PipeSource(path, rate=rate, start=start, end=end)
+        return PipeSource(path, rate=rate, start=start, end=end, deinterlace=deinterlace)
     if is_animation(path) and rate is None:
         return AnimatedSource(path, start=start, end=end)
     if rate is not None:

@@ -16,9 +16,11 @@ from typing import IO, cast
 
 import av
 
-from ..errors import BadOption, EmptyVideo, NotAVideo, TruncatedInput, TweenError
+from ..errors import BadOption, EmptyVideo, NotAVideo, TruncatedInput, TweenError, UnsupportedStream
 from ..frame import Colour, Frame, VideoInfo
 from .colour import ToRgb, depth_of
+from .deinterlace import Deinterlacer
+from .files import Deinterlace
 from .y4m import (
     FIELDS,
     LONGEST,
@@ -47,10 +49,11 @@ class PipeSource:
         layout: how bare pictures lie; None reads a y4m header.
         rate: pictures a second where the header does not say.
         start, end: give only the frames in [start, end), seconds.
+        deinterlace: make whole pictures of interlaced ones ("auto"), take them as they are ("off"), or "refuse" them.
 
     Raises:
-        NotAVideo, EmptyVideo, UnsupportedStream: as they say. BadOption: standard input is a keyboard, or a rate for
-            a stream that has one.
+        NotAVideo, EmptyVideo: as they say. UnsupportedStream: an unknown pixel format, or interlaced pictures that
+            are to be refused. BadOption: standard input is a keyboard, or a rate for a stream that has one.
     """
 
     damage: TweenError | None
@@ -65,6 +68,7 @@ class PipeSource:
         rate: Fraction | None = None,
         start: Fraction | None = None,
         end: Fraction | None = None,
+        deinterlace: Deinterlace = "auto",
     ) -> None:
         self.path, self.start, self.end = path, start, end
         self.damage, self.notes, self.alpha = None, [], False
@@ -75,6 +79,7 @@ class PipeSource:
             self._is_bare = layout is not None
             self.layout = layout or self._header(rate)
             self.interlaced = self.layout.fields in FIELDS
+            self._deinterlaces = self.interlaced and self._meet_fields(deinterlace)
             self.sample_aspect = self.layout.sample_aspect
             self._left = self._pictures()
             self._first = next(self._left, None)
@@ -91,13 +96,9 @@ class PipeSource:
             raise RuntimeError("a source is read once; open it again to read it again")
         to_rgb = ToRgb(self.info.colour, deep=self.info.bit_depth > 8)
         tick = 1 / self.info.rate
-        found: tuple[int, bytes] | None = self._first
-        self._first = None
-        while found is not None:
-            place, data = found
-            native = self._decoded(data)
-            yield Frame(to_rgb(native), place * tick, tick, native)
-            found = next(self._left, None)
+        for native in self._whole():
+            assert native.pts is not None
+            yield Frame(to_rgb(native), native.pts * tick, tick, native)
 
     def __enter__(self) -> PipeSource:
         return self
@@ -127,10 +128,6 @@ class PipeSource:
     def _learn(self) -> VideoInfo:
         layout = self.layout
         assert layout.rate is not None
-        if self.interlaced:
-            self.notes.append(
-                f"{self.name} is interlaced ({FIELDS[layout.fields]}); its pictures are taken as whole ones"
-            )
         is_rgb = av.VideoFormat(layout.pixel_format).is_rgb
         return VideoInfo(
             size=layout.size,
@@ -143,6 +140,37 @@ class PipeSource:
             has_alpha=any(part.is_alpha for part in av.VideoFormat(layout.pixel_format).components),
             time_base=1 / layout.rate,
         )
+
+    def _meet_fields(self, deinterlace: Deinterlace) -> bool:
+        """Tell of interlacing; True if whole pictures are to be made."""
+        words = f"{self.name} is interlaced ({FIELDS[self.layout.fields]})"
+        if deinterlace == "refuse":
+            raise UnsupportedStream(words, "whole pictures are needed", "--deinterlace auto, or off")
+        if deinterlace == "off":
+            self.notes.append(f"{words}; its pictures are taken as whole ones")
+            return False
+        self.notes.append(f"{words}: whole pictures are made of its fields; --deinterlace off leaves them as they are")
+        self._parity = "bff" if self.layout.fields == "b" else "tff"
+        self.layout = replace(self.layout, fields="p")
+        return True
+
+    def _whole(self) -> Iterator[av.VideoFrame]:
+        """Decoded pictures; their pts counts them."""
+        fields, native = None, None
+        for native in self._natives():
+            if not self._deinterlaces:
+                yield native
+                continue
+            fields = fields or Deinterlacer.of_bare(native, self._parity)
+            yield from fields.take(native)
+        if fields is not None and native is not None:
+            yield from fields.end(native)
+
+    def _natives(self) -> Iterator[av.VideoFrame]:
+        found, self._first = self._first, None
+        while found is not None:
+            yield self._decoded(*found)
+            found = next(self._left, None)
 
     def _pictures(self) -> Iterator[tuple[int, bytes]]:
         """(number of the picture, its bytes) of the part that is asked for."""
@@ -187,8 +215,11 @@ class PipeSource:
             return EmptyVideo(f"{self.name} shows no frame in the part asked for", "a part within the video is needed")
         return EmptyVideo(f"{self.name} holds no frame", "at least one is needed")
 
-    def _decoded(self, data: bytes) -> av.VideoFrame:
-        native = self._decoder.decode(av.Packet(data))[0]
+    def _decoded(self, place: int, data: bytes) -> av.VideoFrame:
+        packet = av.Packet(data)
+        packet.pts, packet.time_base = place, 1 / cast(Fraction, self.layout.rate)
+        native = self._decoder.decode(packet)[0]
+        native.pts, native.time_base = packet.pts, packet.time_base
         if self.layout.full_range is not None:
             native.color_range = 2 if self.layout.full_range else 1
         return native
