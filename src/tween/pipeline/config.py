@@ -63,6 +63,10 @@ class _Running:
     """Of the convolutions; flows stay in fp32."""
     scale: Annotated[float, option("S", "1")] = 1.0
     """Estimate motion at this size: 0.5 for 4K and large motion, with networks that can."""
+    tile: Annotated[str, option("auto|off|H,W", "auto: by free memory")] = "auto"
+    """Work in tiles of this size, for 4K and 8K. When memory runs out, tiles shrink."""
+    tta: bool = False
+    """The mean of the frame and of its mirror image: twice the time, a little better."""
     cuts: Annotated[Literal["hold", "blend", "off"], option(hint="hold")] = "hold"
     """At a scene cut: hold the nearer frame, cross-fade, or do not look for cuts."""
     sound: Annotated[

@@ -201,7 +201,7 @@ def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: Vi
 
 def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Report, watch: Watch | None) -> Backend:
     """The model that was asked for, on what runs it best; the report says which."""
-    from ..backends import prepare
+    from ..backends import prepare, wrappers
     from ..models import zoo
 
     begun = time.perf_counter()
@@ -213,14 +213,19 @@ def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Rep
             watch(Status(done, total, report.model, "", fetching=True))
 
     model = zoo.load(report.model, scale=config.scale, progress=fetched)
-    backend = prepare.prepare(
-        model,
-        info.size,
-        backend=config.backend,
-        device=config.device,
-        precision=config.precision,
-        label=Path(report.model).stem,
-    )
+
+    def made(size: tuple[int, int]) -> Backend:
+        return prepare.prepare(
+            model,
+            size,
+            backend=config.backend,
+            device=config.device,
+            precision=config.precision,
+            label=Path(report.model).stem,
+        )
+
+    family = prepare.family(model)
+    backend = wrappers.wrapped(made, info.size, model.spec, family=family, tile=config.tile, tta=config.tta)
     report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
     report.load_seconds = time.perf_counter() - begun
     return backend
