@@ -28,6 +28,7 @@ from .files import FileSource
 from .light import Light
 from .names import stream_names
 from .segments import Packets, PacketWriter, Segment
+from .shape import put_shape
 from .stream import Encoding, FrameSource
 from .streams import Copies
 
@@ -162,7 +163,7 @@ class FileSink:
 
     def _picture_stream(self, container: OutputContainer, size: tuple[int, int]) -> VideoStream:
         """A stream of pictures in a container, its encoder ready to begin."""
-        height, width = size
+        height, width = self._size = size
         rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
         stream = cast(
             VideoStream,
@@ -215,20 +216,12 @@ class FileSink:
         origin, aspect = self._origin, getattr(self._like, "sample_aspect", None)
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
-            if aspect != 1 and self._plan.container in ("matroska", "webm") and not self._plan.encoder.says_aspect:
-                self._note(
-                    f"the shape of a pixel ({aspect.numerator}:{aspect.denominator}) is left out: {self._plan.codec}"
-                    " does not say it, and nor does this file; h264 and hevc do, and so do .mp4 and .mov"
-                )
         if origin is None:
             return
         if origin.display_matrix is not None:
             stream.set_display_matrix(origin.display_matrix)
         stream.metadata.update(stream_names(origin.metadata))
         stream.disposition = origin.disposition
-
-    def _note(self, words: str) -> None:
-        self.notes += [] if words in self.notes else [words]
 
     def _muxer_options(self) -> dict[str, str]:
         if self._plan.container not in ("mp4", "mov"):
@@ -323,6 +316,16 @@ class FileSink:
             self.notes += [note for note in self._copies.notes if note not in self.notes]
             container, self._container = self._container, None
             container.close()
+            self._put_shape()
+
+    def _put_shape(self) -> None:
+        """Matroska says the shape of a pixel beside its codec; what writes it cannot be told."""
+        aspect = getattr(self._like, "sample_aspect", None) or Fraction(1)
+        if aspect == 1 or self._plan.container not in ("matroska", "webm"):
+            return
+        if not put_shape(self.draft.part, aspect, self._size) and not self._plan.encoder.says_aspect:
+            words = f"{aspect.numerator}:{aspect.denominator}"
+            self.notes.append(f"the shape of a pixel ({words}) is left out: this file has no room for it")
 
     def _join(self) -> None:
         """All segments into one file, packets as they are."""
