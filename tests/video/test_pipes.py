@@ -323,6 +323,19 @@ def test_the_reader_goes_away():
     assert "Errno" not in words
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes cannot be polled")
+def test_the_reader_goes_away_while_nothing_comes():
+    """The writer before us has stalled: we end all the same."""
+    _, stream = a_stream(count=5, size=(144, 256))
+    command = [sys.executable, "-m", "tween", "interpolate", "-", "-o", "-", "--times", "9", "--model", "blend"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    threading.Thread(target=lambda: (process.stdin.write(stream), process.stdin.flush()), daemon=True).start()
+    assert process.stdout.read(1000).startswith(b"YUV4MPEG2")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert b"Traceback" not in process.stderr.read()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(FFMPEG is None, reason="no ffmpeg on the path")
 @pytest.mark.parametrize("wanted", [("--rate", "60"), ("--times", "3"), ("--slow", "2.5")])

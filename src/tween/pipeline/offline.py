@@ -85,6 +85,8 @@ def reading(frames: Iterable[Frame], depth: int = DEPTH) -> Iterator[Iterator[Fr
         yield drawn()
     finally:
         lane.stop()
+        if (give_up := getattr(frames, "give_up", None)) is not None:
+            give_up()  # it may be waiting for a pipe into which nobody writes
         thread.join()
 
 

@@ -6,13 +6,16 @@ ffmpeg -i in.mp4 -f yuv4mpegpipe - | tween interpolate - -o - --rate 60 | mpv -
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import select
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import av
 
@@ -31,6 +34,7 @@ from .y4m import (
 
 PIPE = Path("-")  # standard input or standard output
 STDIN = 0
+POLL_S = 0.1  # how soon a wait for standard input can be given up
 BLOCK = 1 << 20  # bytes read at a time: a header that lies about its size costs no memory
 
 
@@ -99,6 +103,12 @@ class PipeSource:
         for native in self._whole():
             assert native.pts is not None
             yield Frame(to_rgb(native), native.pts * tick, tick, native)
+
+    def give_up(self) -> None:
+        """End a wait for standard input, from another thread: nobody wants more frames."""
+        raw = getattr(self._file, "raw", None)
+        if isinstance(raw, _Stdin):
+            raw.is_given_up = True
 
     def __enter__(self) -> PipeSource:
         return self
@@ -234,7 +244,30 @@ def _opened(path: Path) -> IO[bytes]:
             "a program that gives video is needed before it",
             "ffmpeg -i IN -f yuv4mpegpipe - | tween ...",
         )
-    return os.fdopen(os.dup(STDIN), "rb", buffering=BLOCK)
+    return io.BufferedReader(_Stdin(), BLOCK)
+
+
+class _Stdin(io.RawIOBase):
+    """Standard input that can be given up while nothing comes: whoever waits for it is told that it has ended."""
+
+    def __init__(self) -> None:
+        self._pipe, self.is_given_up = os.dup(STDIN), False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.is_given_up:
+            if sys.platform == "win32" or select.select([self._pipe], [], [], POLL_S)[0]:
+                data = os.read(self._pipe, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
+        return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._pipe)
+        super().close()
 
 
 def _decoder(layout: Layout) -> av.VideoCodecContext:
