@@ -18,6 +18,7 @@ from pathlib import Path
 SEGMENT, SEEK_HEAD, VOID, INFO, TRACKS = 0x18538067, 0x114D9B74, 0xEC, 0x1549A966, 0x1654AE6B
 CRC, SEEK, SEEK_POSITION, TRACK_ENTRY, VIDEO = 0xBF, 0x4DBB, 0x53AC, 0xAE, 0xE0
 DISPLAY_WIDTH, DISPLAY_HEIGHT, DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
+FINEST = 64  # how many times larger than it is a picture may be said to be shown, so that its shape is exact
 HEAD = 1 << 20  # bytes from the file's begin in which all of this lies
 
 
@@ -37,9 +38,11 @@ def put_shape(path: Path, aspect: Fraction, size: tuple[int, int]) -> bool:
     Returns:
         False where the file is not laid out as expected; it is untouched then.
     """
+    width = size[1] * aspect
+    times = width.denominator if width.denominator <= FINEST else 1  # 85 1/3 x 64 is said as 256 x 192
     with path.open("r+b") as file:
         old = file.read(HEAD)
-        new = _shaped(old, round(size[1] * aspect), size[0])
+        new = _shaped(old, round(width * times), size[0] * times)
         if new is None:
             return False
         file.seek(0)
