@@ -8,7 +8,8 @@ In a script, with this file beside it:  import vapoursynth as vs
                                         clip = tween_vs.interpolate(clip, "ifrnet-s.onnx", times=2)
                                         clip.set_output()
 
-It needs numpy and either onnxruntime or openvino. Tried with VapourSynth R81 on Linux, by Python, on clips made there;
+It needs numpy and either onnxruntime or openvino. Tried with VapourSynth R81 on Linux, from Python and vspipe, on
+clips made there;
 never in an editor or a player, and never with a source plugin.
 """
 
