@@ -240,6 +240,17 @@ def build(version: Version, scale: float = 1.0) -> Rife:
     return Rife(version, scale=scale)
 
 
+# The authors publish in cloud folders; vs-rife, which has their licence, carries every 4.x file under one address. The
+# hashes are those that others who use these files have written down.
+MIRROR = "https://github.com/HolyWu/vs-rife/releases/download/model/"
+HASHES = {
+    "4.6": "008646e761f0e67cb77f0c6c44cfe3c3e5a05d9d9465311b9681ca650ce030db",
+    "4.25": "6615790efd627772917205db291f51cd392528a157ecbb2ecaeec3bff8eb6de2",
+    "4.26": "45c7f74156704769dc9f85cfcaf8552e1e926f9399dcfa3a553dee88fac6f53f",
+    "4.26.heavy": "4cc518e172156ad6207b9c7a43364f518832d83a4325d484240493a9e2980537",
+}
+
+
 def entry(version: Version) -> Entry:
     """The zoo's row of a version."""
     return Entry(
@@ -250,7 +261,13 @@ def entry(version: Version) -> Entry:
         code_licence="MIT",
         rename=rename,
         weights=(
-            Weights("practical", licence="MIT", origin=f"Practical-RIFE, model {version.number}, by its authors"),
+            Weights(
+                "practical",
+                url=f"{MIRROR}flownet_v{version.number}.pkl",
+                sha256=HASHES.get(version.number, ""),
+                licence="MIT",
+                origin=f"Practical-RIFE, model {version.number}, by its authors; as vs-rife (HolyWu) carries it",
+            ),
         ),
         scalable=True,
     )
