@@ -9,7 +9,7 @@ import torch
 from clips import Clip, rgb
 from PIL import Image
 
-from tween.errors import Conflict, EmptyVideo, NotAVideo, OutputExists, TruncatedInput
+from tween.errors import Conflict, EmptyVideo, NotAVideo, OutputExists, TruncatedInput, UnsupportedStream
 from tween.frame import Frame
 from tween.video.doors import open_sink, open_source
 from tween.video.stream import Encoding
@@ -222,10 +222,14 @@ def test_an_animation_that_broke_off(tmp_path, suffix):
 def test_a_header_that_lies(tmp_path):
     path = animation(tmp_path / "in.gif", [flat(k) for k in range(3)], 100)
     data = bytearray(path.read_bytes())
-    data[6:10] = struct.pack("<HH", 65535, 65535)
-    path.write_bytes(data)
-    with pytest.raises(NotAVideo, match="no animation that can be read"):
-        open_source(path)
+    for size, error, words in (
+        (65535, NotAVideo, "no animation that can be read"),
+        (12000, UnsupportedStream, r"in\.gif says that it is 12000x12000; 40 million pixels at most"),
+    ):
+        data[6:10] = struct.pack("<HH", size, size)
+        path.write_bytes(data)
+        with pytest.raises(error, match=words):
+            open_source(path)
 
 
 def test_options_that_fit_no_animation(tmp_path):

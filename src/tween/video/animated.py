@@ -23,7 +23,7 @@ from av.error import FFmpegError
 from PIL import Image
 from torch import Tensor
 
-from ..errors import EmptyVideo, NotAVideo, TruncatedInput, TweenError
+from ..errors import EmptyVideo, NotAVideo, TruncatedInput, TweenError, UnsupportedStream
 from ..frame import Colour, Frame, VideoInfo
 from ..timeline import common_step
 from .alpha import ToRgba
@@ -32,6 +32,7 @@ from .colour import ToRgb
 SRGB = Colour(matrix=0, primaries=1, transfer=13, full_range=True)
 GIF, PNG = b"GIF8", b"\x89PNG\r\n\x1a\n"
 LONGEST_DELAY_PART = 65535  # an APNG's delay is a fraction of two such numbers, which Pillow gives as a float
+MOST_PIXELS = 40_000_000  # 8K and some: a few bytes of a file can claim any size, and a picture costs its size
 UNSAID = Fraction(1, 10)  # what browsers take for a duration of 0
 HEAD = 1 << 20  # bytes in which an animated PNG says that it is one
 # What Pillow raises for a damaged file is whatever it happens to meet.
@@ -126,6 +127,11 @@ class AnimatedSource:
     def _learn(self, picture: Any) -> None:
         """All times, and whether anything shines through, from one look at every picture."""
         self._kind = picture.format or ""
+        width, height = picture.size
+        if width * height > MOST_PIXELS:
+            raise UnsupportedStream(
+                f"{self.path.name} says that it is {width}x{height}", f"{MOST_PIXELS // 10**6} million pixels at most"
+            )
         self._is_deep = self._kind == "PNG" and _png_depth(self.path) == 16
         self._skipped = 1 if getattr(picture, "default_image", False) else 0  # a still for those who show no motion
         has_alpha, durations, pts = False, list[Fraction](), Fraction(0)
