@@ -219,6 +219,7 @@ def test_an_animation_that_broke_off(tmp_path, suffix):
     assert f"in{suffix} broke off after {len(frames)} pictures" in str(source.damage)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_header_that_lies(tmp_path):
     path = animation(tmp_path / "in.gif", [flat(k) for k in range(3)], 100)
     data = bytearray(path.read_bytes())
