@@ -256,3 +256,42 @@ def test_what_nothing_decodes_is_refused_by_name(tmp_path):
         UnsupportedStream, match=r"sound stream 1 .* coded in a way that no decoder here knows.*--sound drop"
     ):
         through(source, tmp_path / "out.mp4", Slow(2))
+
+
+@pytest.mark.parametrize(
+    ("layout", "suffix", "wanted", "mixed"),
+    [
+        ("mono", ".mkv", "mono", ""),
+        ("5.1", ".mkv", "5.1", ""),
+        ("7.1", ".mkv", "7.1", ""),
+        ("5.1", ".mov", "5.1", ""),
+        ("7.1", ".mov", "5.1", ", mixed down to 5.1"),
+        ("quad", ".mp4", "stereo", ", mixed down to stereo"),
+        ("7.1", ".webm", "7.1", ""),
+    ],
+)
+def test_every_number_of_channels_is_stretched(tmp_path, layout, suffix, wanted, mixed):
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=24)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("flac", rate=48000, layout=layout)
+        count = sound.codec_context.layout.nb_channels
+        for k in range(12):
+            picture = av.VideoFrame(64, 64, "yuv420p")
+            picture.pts, picture.time_base = k, F(1, 24)
+            container.mux(video.encode(picture))
+        wave = (np.random.default_rng(0).normal(size=(1, 24000 * count)) * 3000).astype(np.int16)
+        resampler = av.AudioResampler(format="s16", layout=layout, rate=48000, frame_size=4608)
+        block = av.AudioFrame.from_ndarray(wave, format="s16", layout=layout)
+        block.sample_rate, block.pts, block.time_base = 48000, 0, F(1, 48000)
+        for part in [*resampler.resample(block), *resampler.resample(None)]:
+            container.mux(sound.encode(part))
+        container.mux([*sound.encode(None), *video.encode(None)])
+    (note,) = through(path, tmp_path / f"out{suffix}", Slow(2))
+    words = {".mkv": "FLAC", ".mov": "ALAC", ".mp4": "ALAC", ".webm": "Opus"}[suffix]
+    assert note.endswith(f"stretched with the picture, and encoded anew as {words}{mixed}")
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        stream = container.streams.audio[0]
+        assert stream.layout.name.replace("(side)", "") == wanted
+        assert sum(frame.samples for frame in container.decode(stream)) / stream.rate == pytest.approx(1, abs=0.03)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OF_THE_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # facts about the old file, not the film
-OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER", "ALPHA_MODE")
+OF_THE_STREAM = ("_STATISTICS", "BPS", "DURATION", "NUMBER_OF_", "ENCODER", "ALPHA_MODE", "VENDOR_ID")
 
 # The languages that mov has a number for, by the names under which ffmpeg knows them; the same by other names.
 QUICKTIME_LANGUAGES = (

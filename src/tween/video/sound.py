@@ -68,7 +68,8 @@ class Sound:
             )
         self._context, self._encoder_name, self._clock = context, encoder, clock
         self._rate, self._layout = context.sample_rate, context.layout.name
-        self._to_float = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+        self._to_float = self._resampler()
+        self._shape: tuple[str, str, int] | None = None  # of the frames that come: some streams change on the way
         self._expected: Fraction | None = None  # when the next sample should come, seconds of the source
         self._stretcher: Stretcher | None = None
         self.broken = 0
@@ -115,8 +116,12 @@ class Sound:
     def _frame(self, frame: av.AudioFrame) -> Iterator[Packet]:
         pts = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
         frame.pts = None
+        shape = frame.format.name, frame.layout.name, frame.sample_rate
+        if shape != self._shape:
+            self._shape, self._to_float = shape, self._resampler()
         for part in self._to_float.resample(frame):
-            samples: Samples = part.to_ndarray().astype(np.float32, copy=False)
+            # interleaved, because PyAV shows no more than seven planes
+            samples: Samples = part.to_ndarray().astype(np.float32, copy=False).reshape(-1, self._context.channels).T
             if self._expected is None or (pts is not None and pts - self._expected > SILENCE_S):
                 yield from self._end_run()
                 self._start(pts or Fraction(0))
@@ -166,7 +171,8 @@ class Sound:
     def _encoded(self, samples: Samples) -> Iterator[Packet]:
         if not samples.shape[1]:
             return
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self._layout)
+        rows = np.ascontiguousarray(samples.T).reshape(1, -1)
+        block = av.AudioFrame.from_ndarray(rows, format="flt", layout=self._layout)
         block.sample_rate, block.pts, block.time_base = self._rate, self._next, Fraction(1, self._rate)
         self._next += samples.shape[1]
         for part in self._fit.resample(block):
@@ -177,6 +183,15 @@ class Sound:
             packet.stream, packet.time_base = self._stream, self.grid
             yield packet
 
+    def _resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(format="flt", layout=self._layout, rate=self._rate)
+
+    @property
+    def mixed_down(self) -> str | None:
+        """The layout that its channels are mixed down to, where the encoder does not take as many."""
+        name = self._held_layout()
+        return name if av.AudioLayout(name).nb_channels < self._context.channels else None
+
     def _held_rate(self) -> int:
         rates = av.Codec(self._encoder_name, "w").audio_rates
         if not rates or self._rate in rates:
@@ -185,7 +200,7 @@ class Sound:
 
     def _held_layout(self) -> str:
         """The source's layout, or the largest usual one that the encoder takes."""
-        for name in (self._layout, *LAYOUTS):
+        for name in (self._layout.replace("(side)", ""), self._layout, *LAYOUTS):
             trial = av.CodecContext.create(self._encoder_name, "w")
             assert isinstance(trial, AudioCodecContext)
             trial.sample_rate, trial.layout = self._held_rate(), name

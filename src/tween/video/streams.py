@@ -15,10 +15,11 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Disposition, Stream
+from av.stream import Discard, Stream
 
 from ..timeline import Timeline
 from . import subtitles
+from .covers import Cover, cover_of, is_cover
 from .files import FileSource
 from .names import HELD, file_names, names_for
 from .pcm import Bare, bare_of
@@ -27,8 +28,6 @@ from .sound import WORDS, Sound, codec_of, encoder_for
 from .stream import SoundPolicy
 
 SUFFIXES = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}
-COVERS = {"png": ("png", "image/png"), "mjpeg": ("jpg", "image/jpeg"), "bmp": ("bmp", "image/bmp"),
-          "webp": ("webp", "image/webp"), "gif": ("gif", "image/gif")}  # fmt: skip
 
 
 @dataclass
@@ -82,7 +81,7 @@ class Copies:
         self._inputs: list[InputContainer] = []
         self._output: OutputContainer | None = None
         self._feeds: list[Feed] = []
-        self._attached: list[tuple[str, str, bytes]] = []  # name, MIME type, content
+        self._attached: list[Cover] = []
         if source is None:
             return
         self._input = self._opened(source)
@@ -151,7 +150,7 @@ class Copies:
         name, suffix = _name(stream), SUFFIXES[self._container]
         if isinstance(stream, AudioStream):
             self._choose_sound(stream, name)
-        elif _is_cover(stream) and self._container != "mp4":
+        elif is_cover(stream) and self._container != "mp4":
             self._choose_cover(stream, source, suffix)
         elif _fits(stream, self._container) and (stream.type != "attachment" or self._container == "matroska"):
             self._streams[stream.index] = Copied(stream)
@@ -163,30 +162,34 @@ class Copies:
 
     def _choose_cover(self, stream: Stream, source: FileSource, suffix: str) -> None:
         """mp4 keeps a cover as a stream, Matroska as an attached file; mov would take it and write nothing."""
-        codec = codec_of(stream) or ""
-        picture = _cover_of(source, stream.index) if self._container == "matroska" and codec in COVERS else None
-        if picture is None:
-            self.notes.append(f"the cover picture ({codec or 'unknown'}) is left out: a {suffix} file cannot hold it")
-            return
-        ending, kind = COVERS[codec]
-        name = stream.metadata.get("filename") or stream.metadata.get("FILENAME") or f"cover.{ending}"
-        self._attached.append((name, kind, picture))
+        picture = cover_of(source.path, stream) if self._container == "matroska" else None
+        if picture is not None:
+            self._attached.append(picture)
+        else:
+            self.notes.append(
+                f"the cover picture ({codec_of(stream) or 'unknown'}) is left out: a {suffix} file cannot hold it"
+            )
+
+    def _anew(self, stream: AudioStream, clock: Timeline | None, why: str) -> Sound:
+        """A stream that is encoded anew, and a note that says so."""
+        encoder = encoder_for(stream, self._container)
+        sound = Sound(stream, encoder, clock)
+        mixed = f", mixed down to {sound.mixed_down}" if sound.mixed_down else ""
+        self.notes.append(f"{_name(stream)} is {why.format(f'encoded anew as {WORDS[encoder]}{mixed}')}")
+        return sound
 
     def _choose_sound(self, stream: AudioStream, name: str) -> None:
-        encoder = encoder_for(stream, self._container)
         if self._sound == "drop":
             self.notes.append(f"{name} is left out, as asked")
         elif self._clock is not None and self._sound != "keep":
-            self._streams[stream.index] = Copied(stream, sound=Sound(stream, encoder, self._clock))
-            self.notes.append(f"{name} is stretched with the picture, and encoded anew as {WORDS[encoder]}")
+            sound = self._anew(stream, self._clock, "stretched with the picture, and {}")
+            self._streams[stream.index] = Copied(stream, sound=sound)
         elif _fits(stream, self._container):
             bare = bare_of(stream) if self._container in ("mp4", "mov") else None
             self._streams[stream.index] = Copied(stream, bare=bare, is_stretched=self._clock is None)
         else:
-            sound = Sound(stream, encoder, None)
+            sound = self._anew(stream, None, f"{{}}: a {SUFFIXES[self._container]} file cannot hold it")
             self._streams[stream.index] = Copied(stream, sound=sound, is_stretched=self._clock is None)
-            suffix = SUFFIXES[self._container]
-            self.notes.append(f"{name} is encoded anew as {WORDS[encoder]}: a {suffix} file cannot hold it")
 
     def _miss_names(self) -> None:
         held = HELD.get(self._container)
@@ -251,7 +254,7 @@ class Copies:
             grid = packet.time_base
             pts = packet.pts * grid if packet.pts is not None else None
             outside = pts is not None and ((first is not None and pts < first) or (end is not None and pts >= end))
-            if outside and not _is_cover(copied.source):
+            if outside and not is_cover(copied.source):
                 continue
             if copied.sound is not None:
                 yield from copied.sound.take(packet)
@@ -301,7 +304,7 @@ class Copies:
 
     def _place(self, packet: Packet, copied: Copied) -> None:
         grid, at = packet.time_base, self._clock_of(copied)
-        if _is_cover(copied.source):
+        if is_cover(copied.source):
             packet.pts = packet.dts = round((self._origin - self._shift) / grid)
         else:
             self._move(packet, grid, at)
@@ -375,19 +378,6 @@ def _fits(stream: Stream, container: str) -> bool:
         with contextlib.suppress(ValueError, FFmpegError):
             trial.close()
     return True
-
-
-def _cover_of(source: FileSource, index: int) -> bytes | None:
-    """The picture of a cover stream, as it is in the file."""
-    with av.open(str(source.path), metadata_errors="replace") as container:
-        for packet in container.demux(container.streams[index]):
-            if packet.size:
-                return bytes(packet)
-    return None
-
-
-def _is_cover(stream: Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _name(stream: Stream) -> str:
