@@ -295,3 +295,34 @@ def test_every_number_of_channels_is_stretched(tmp_path, layout, suffix, wanted,
         stream = container.streams.audio[0]
         assert stream.layout.name.replace("(side)", "") == wanted
         assert sum(frame.samples for frame in container.decode(stream)) / stream.rate == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("clock", [None, Slow(2)])
+def test_sound_that_changes_on_the_way(tmp_path, suffix, clock):
+    """Two transport streams end to end, as receivers record them: stereo at 48 kHz, then 5.1 at 44.1 kHz."""
+    parts = []
+    for k, (layout, rate) in enumerate((("stereo", 48000), ("5.1", 44100))):
+        path = tmp_path / f"{k}.ts"
+        with av.open(str(path), "w", format="mpegts") as container:
+            video = container.add_stream("mpeg2video", rate=24)
+            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+            sound = container.add_stream("ac3", rate=rate, layout=layout)
+            for n in range(24):
+                picture = av.VideoFrame(64, 64, "yuv420p")
+                picture.pts, picture.time_base = 24 * k + n, F(1, 24)
+                container.mux(video.encode(picture))
+            wave = np.tile(tone(440, 1, rate), (sound.codec_context.layout.nb_channels, 1))
+            block = av.AudioFrame.from_ndarray(wave, format="fltp", layout=layout)
+            block.sample_rate, block.pts, block.time_base = rate, rate * k, F(1, rate)
+            resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate, frame_size=1536)
+            for part in [*resampler.resample(block), *resampler.resample(None)]:
+                container.mux(sound.encode(part))
+            container.mux([*sound.encode(None), *video.encode(None)])
+        parts.append(path.read_bytes())
+    (tmp_path / "in.ts").write_bytes(b"".join(parts))
+    through(tmp_path / "in.ts", tmp_path / f"out{suffix}", clock)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        stream = container.streams.audio[0]
+        ends = [(float(f.pts * f.time_base), f.samples / f.rate) for f in container.decode(stream)]
+    assert ends[-1][0] + ends[-1][1] - ends[0][0] == pytest.approx(4 if clock else 2, abs=0.1)

@@ -66,8 +66,9 @@ class Sound:
                 "another codec is needed, or none",
                 "--sound drop",
             )
-        self._context, self._encoder_name, self._clock = context, encoder, clock
-        self._rate, self._layout = context.sample_rate, context.layout.name
+        self._encoder_name, self._clock = encoder, clock
+        self._rate, self._layout, self._channels = context.sample_rate, context.layout.name, context.channels
+        self._is_deep = (context.format.bits or 16) > 16  # asked now: a context changes with its stream
         self._to_float = self._resampler()
         self._shape: tuple[str, str, int] | None = None  # of the frames that come: some streams change on the way
         self._expected: Fraction | None = None  # when the next sample should come, seconds of the source
@@ -92,8 +93,7 @@ class Sound:
         """Tell an encoder what it gets."""
         made.sample_rate, made.layout = self._held_rate(), self._held_layout()
         formats = [form.name for form in made.codec.audio_formats or ()]
-        deep = (self._context.format.bits or 16) > 16
-        wanted = ("s32p", "s32", "fltp", "flt") if deep else ("fltp", "flt", "s16p", "s16")
+        wanted = ("s32p", "s32", "fltp", "flt") if self._is_deep else ("fltp", "flt", "s16p", "s16")
         made.format = next((name for name in wanted if name in formats), formats[0])
         if self._encoder_name in BITS:
             made.bit_rate = BITS[self._encoder_name] * made.layout.nb_channels
@@ -121,7 +121,7 @@ class Sound:
             self._shape, self._to_float = shape, self._resampler()
         for part in self._to_float.resample(frame):
             # interleaved, because PyAV shows no more than seven planes
-            samples: Samples = part.to_ndarray().astype(np.float32, copy=False).reshape(-1, self._context.channels).T
+            samples: Samples = part.to_ndarray().astype(np.float32, copy=False).reshape(-1, self._channels).T
             if self._expected is None or (pts is not None and pts - self._expected > SILENCE_S):
                 yield from self._end_run()
                 self._start(pts or Fraction(0))
@@ -190,7 +190,7 @@ class Sound:
     def mixed_down(self) -> str | None:
         """The layout that its channels are mixed down to, where the encoder does not take as many."""
         name = self._held_layout()
-        return name if av.AudioLayout(name).nb_channels < self._context.channels else None
+        return name if av.AudioLayout(name).nb_channels < self._channels else None
 
     def _held_rate(self) -> int:
         rates = av.Codec(self._encoder_name, "w").audio_rates
@@ -205,7 +205,7 @@ class Sound:
             assert isinstance(trial, AudioCodecContext)
             trial.sample_rate, trial.layout = self._held_rate(), name
             trial.format = (trial.codec.audio_formats or [av.AudioFormat("fltp")])[0]
-            if trial.layout.nb_channels > self._context.channels:
+            if trial.layout.nb_channels > self._channels:
                 continue
             try:
                 trial.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -310,12 +311,19 @@ class Copies:
             self._move(packet, grid, at)
             dts = packet.pts if packet.dts is None else packet.dts
             if dts is not None:
-                if copied.last is not None and dts < copied.last:  # no container takes time running back
-                    dts = copied.last
+                dts = max(dts, copied.last + self._step(copied, grid)) if copied.last is not None else dts
                 copied.last = packet.dts = dts
                 packet.pts = dts if packet.pts is None else max(packet.pts, dts)
         assert copied.target is not None
         packet.stream = copied.target
+
+    def _step(self, copied: Copied, grid: Fraction) -> int:
+        """By how many ticks of `grid` a packet has to come after the one before it: time never runs back, and in mp4
+        and mov that of sound and pictures never stands still."""
+        if self._container not in ("mp4", "mov") or copied.source.type == "subtitle":
+            return 0
+        assert copied.target is not None
+        return max(1, math.ceil((copied.target.time_base or grid) / grid))
 
     def _move(self, packet: Packet, grid: Fraction, at: Callable[[Fraction], Fraction]) -> None:
         """A packet's times, from the source's clock onto the output's."""
