@@ -9,6 +9,10 @@ from pathlib import Path
 
 import damage
 import pytest
+from clips import Clip
+
+from tween.errors import UnsupportedStream
+from tween.video.doors import open_source
 
 ALL, QUICK = 200, 42
 MET = (323,)  # seeds beyond that once found a fault
@@ -122,3 +126,15 @@ def test_a_seed_makes_the_same_file_again(tmp_path):
         assert first.arguments == second.arguments
         if first.input.is_file():
             assert len(first.input.read_bytes()) == len(second.input.read_bytes())
+
+
+def test_a_size_that_cannot_be_is_not_believed(tmp_path):
+    """A few bytes changed, and FFV1 decodes pictures of 256 million pixels: 20 GB for what is 100 KB."""
+    path = Clip(frames=2, size=(256, 256), codec="ffv1").make(tmp_path / "in.mkv")
+    data = path.read_bytes()
+    for element in (b"\xb0\x82", b"\xba\x82"):  # Matroska's PixelWidth and PixelHeight, of two bytes
+        assert data.count(element + b"\x01\x00") == 1
+        data = data.replace(element + b"\x01\x00", element + b"\x3e\x80")
+    path.write_bytes(data)
+    with pytest.raises(UnsupportedStream, match=r"in\.mkv says that its pictures are 16000x16000; 132 million pixels"):
+        open_source(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import BadOption, Conflict
+from ..errors import BadOption, Conflict, UnsupportedStream
 from .animated import AnimatedSource, is_animation
 from .animatedsink import KINDS, AnimatedSink
 from .files import Deinterlace, FileSource
@@ -16,6 +16,8 @@ from .pipes import PIPE, PipeSource, is_y4m
 from .pipesink import PipeSink
 from .stream import Encoding, FrameSink, FrameSource
 from .y4m import raw_layout
+
+MOST_PIXELS = 15360 * 8640  # 16K: a damaged header can claim any size, and every picture costs its size in memory
 
 
 def open_source(
@@ -38,7 +40,8 @@ def open_source(
         raw: standard input holds bare pictures, `1280x720` or `1280x720:rgb48le`.
 
     Raises:
-        MissingFile, NotAVideo, NoVideoStream, EmptyVideo, UnsupportedStream: as they say.
+        MissingFile, NotAVideo, NoVideoStream, EmptyVideo, UnsupportedStream: as they say; UnsupportedStream also for
+            pictures of more than 16K.
         BadOption: `rate` for a file, or an `end` that is not after `start`. Conflict: `raw` for a file.
     """
     path = Path(path)
@@ -46,6 +49,26 @@ def open_source(
         raise BadOption(f"--start {float(start):g} --end {float(end):g}", "an end after the start is needed")
     if raw is not None and path != PIPE:
         raise Conflict(f"--raw for {path.name}", "it is for bare pictures on standard input", "IN is then -")
+    source = _source(path, start, end, rate, raw, deinterlace)
+    height, width = source.info.size
+    if height * width > MOST_PIXELS:
+        source.__exit__(None, None, None)
+        raise UnsupportedStream(
+            f"{path.name} says that its pictures are {width}x{height}",
+            f"{MOST_PIXELS // 10**6} million pixels at most are rendered",
+            "make them smaller first: ffmpeg -i IN -vf scale=7680:-2 OUT, if they really are so large",
+        )
+    return source
+
+
+def _source(
+    path: Path,
+    start: Fraction | None,
+    end: Fraction | None,
+    rate: Fraction | None,
+    raw: str | None,
+    deinterlace: Deinterlace,
+) -> FrameSource:
     if path == PIPE:
         layout = None if raw is None else raw_layout(raw, rate)
         return PipeSource(path, layout=layout, rate=rate, start=start, end=end, deinterlace=deinterlace)
