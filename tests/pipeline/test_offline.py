@@ -55,6 +55,20 @@ def test_a_slow_sink_stops_the_reader():
     assert len(sink.frames) == 200
 
 
+def test_large_pictures_wait_in_smaller_numbers(monkeypatch):
+    monkeypatch.setattr(offline, "HEAVY", 30)  # bytes: a picture of 2x2 has 12
+    drawn, ahead, sink = [], [], Collected(slow=0.002)
+
+    def source():
+        for frame in numbered(60):
+            drawn.append(frame.pts)
+            yield frame
+
+    offline.run(source(), lambda frames: frames, sink, watch=lambda _: ahead.append(len(drawn) - len(sink.frames)))
+    assert max(ahead) <= 2 * 3 + 4
+    assert [frame.pts for frame in sink.frames] == list(range(60))
+
+
 def test_an_error_of_the_source_is_raised_here_after_what_came_before():
     def source():
         yield from numbered(3)

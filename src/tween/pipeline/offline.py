@@ -17,7 +17,8 @@ from typing import Final
 from ..frame import Frame
 from ..video.stream import FrameSink
 
-DEPTH: Final = 6  # frames that wait in each queue: enough to hide a slow one, little enough for 8K
+DEPTH: Final = 6  # frames that wait in each queue: enough to hide a slow one
+HEAVY: Final = 1 << 29  # bytes that wait in each queue, and the frame that reaches it: of 8K, four
 _END: Final = object()
 _POLL_S: Final = 0.1  # how soon a thread notices that the others stopped
 
@@ -26,11 +27,38 @@ class _Stopped(Exception):
     """The other side of a queue is gone."""
 
 
+class _Waiting(queue.Queue[object]):
+    """A queue that is full at so many items, or at HEAVY bytes of pictures."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self.bytes = 0
+
+    def _put(self, item: object) -> None:
+        super()._put(item)
+        self.bytes += _weight(item)
+
+    def _get(self) -> object:
+        item = super()._get()
+        self.bytes -= _weight(item)
+        return item
+
+    def _qsize(self) -> int:
+        return self.maxsize if self.bytes >= HEAVY else super()._qsize()
+
+
+def _weight(item: object) -> int:
+    """Bytes of a frame's picture; as much again for the decoder's, where it is kept."""
+    if not isinstance(item, Frame):
+        return 0
+    return item.data.nbytes * (1 if item.native is None else 2)
+
+
 class _Lane:
     """A bounded queue between two threads that either may abandon."""
 
     def __init__(self, depth: int) -> None:
-        self._items: queue.Queue[object] = queue.Queue(depth)
+        self._items = _Waiting(depth)
         self._stop = threading.Event()
         self.error: BaseException | None = None
 
