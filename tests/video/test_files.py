@@ -353,3 +353,18 @@ def test_a_variable_clock_of_milliseconds_stays_variable(tmp_path):
     assert all(
         abs(frame.pts - Fraction(t, 1000)) <= Fraction(1, 1000) for frame, t in zip(read(path)[1], ticks, strict=True)
     )
+
+
+def test_a_picture_that_changes_its_size_on_the_way(tmp_path):
+    """Two transport streams end to end: the second is shown at the size of the first, and that is told."""
+    for k, size in enumerate(((64, 64), (64, 96))):
+        Clip(frames=12, size=size, ticks=range(12 * k, 12 * k + 12), grid=F(1, 24)).make(tmp_path / f"{k}.ts")
+    (tmp_path / "in.ts").write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    with open_source(tmp_path / "in.ts") as source, open_sink(tmp_path / "out.mp4", like=source) as sink:
+        frames = list(source)
+        for frame in frames:
+            sink.write(frame)
+    assert {frame.size for frame in frames} == {(64, 64)}
+    assert len(frames) >= 20
+    assert "the picture changes on the way: 96x64 yuv420p is shown as 64x64 yuv420p" in source.notes
+    assert len(read(tmp_path / "out.mp4")[1]) == len(frames)

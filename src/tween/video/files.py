@@ -85,6 +85,7 @@ class FileSource:
         self.damage: TweenError | None = None
         self.notes: list[str] = []
         self.alpha = self.interlaced = False
+        self._form: tuple[int, int, str] | None = None
         self._deinterlace, self._fields = deinterlace, cast(Deinterlacer | None, None)
         self._container = _open(path)
         try:
@@ -212,6 +213,22 @@ class FileSource:
         if self._fields is not None and native is not None:
             yield from self._fields.end(native)
 
+    def _alike(self, native: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the size and pixel format of the first one: a broadcast may change either on the way."""
+        form = native.width, native.height, native.format.name
+        self._form = form if self._form is None else self._form
+        if form == self._form:
+            return native
+        width, height, pixel_format = self._form
+        note = (
+            f"the picture changes on the way: {form[0]}x{form[1]} {form[2]} is shown as {width}x{height} {pixel_format}"
+        )
+        self.notes += [note] if note not in self.notes else []
+        made = native.reformat(width=width, height=height, format=pixel_format)
+        made.pts, made.time_base = native.pts, native.time_base
+        made.duration = native.duration
+        return made
+
     def _meet_fields(self, native: av.VideoFrame) -> None:
         self.interlaced = True
         if self._deinterlace == "refuse":
@@ -244,7 +261,7 @@ class FileSource:
         """Decoded pictures from `start` on, at strictly growing times."""
         gap, dropped = 1 / self._promises.rate, 0
         last: Fraction | None = None
-        for native in self._whole():
+        for native in map(self._alike, self._whole()):
             if native.pts is not None:
                 told = native.pts * self._promises.grid
                 self._clock = told if self._clock is None else self._clock
