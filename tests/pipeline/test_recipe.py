@@ -161,7 +161,7 @@ def test_a_midpoint_network_halves_until_it_is_there(tmp_path, clip):
     torch.manual_seed(0)
     weights = tmp_path / "net.safetensors"
     write(zoo.create("lightvfi").state_dict(), weights, name="lightvfi")
-    report = run(clip, tmp_path / "out.mp4", times=4, model=str(weights), backend="torch")
+    report = run(clip, tmp_path / "out.mp4", times=4, model=str(weights), backend="torch", fallback="off")
     assert (report.frames_out, report.rendered) == (45, 11 + 22)
     with pytest.raises(errors.UnknownTime, match=r"knows only the middle of a gap.*--rate 48, 96, 192"):
         run(clip, tmp_path / "no.mp4", rate="60", model=str(weights), backend="torch")

@@ -103,6 +103,10 @@ class RenderConfig(_Running, _Wanted):
 
     repeats: Annotated[Literal["keep", "retime"], option(hint="keep")] = "keep"
     """Drawings shown for several frames (film in 60 Hz, animation on twos): keep them, or spread the motion evenly."""
+    fallback: Annotated[Literal["hold", "blend", "off"], option(hint="blend")] = "blend"
+    """Between frames that cannot be matched at all: hold the nearer one, cross-fade, or render nevertheless."""
+    report: Annotated[Path | None, option("FILE")] = None
+    """Write where nothing was rendered, and why, as JSON."""
     no_resume: bool = False
     """Start anew, and do not go on with what a killed run left beside the output."""
 

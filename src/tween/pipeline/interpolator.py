@@ -26,6 +26,7 @@ from ..frame import Frame
 from ..ops.canvas import Canvas, to_float, to_integer
 from ..timeline import Instant, Timeline, Times
 from ..video.cuts import same_picture
+from .confidence import Guard, Stillness
 from .journal import Trail
 
 CutPolicy = Literal["hold", "blend", "off"]
@@ -66,6 +67,7 @@ class Tally:
         frames_in, frames_out: frames drawn from the source; frames handed on.
         rendered: frames that the model made (the others are originals, or held at a cut).
         cuts: scene cuts found.
+        doubted: frames that were not rendered, for nobody could know what they show.
         repeats: frames that showed the drawing before them again, and now show motion.
         model_s: seconds spent in the backend and on the canvas.
     """
@@ -75,6 +77,7 @@ class Tally:
     rendered: int = 0
     cuts: int = 0
     repeats: int = 0
+    doubted: int = 0
     model_s: float = 0.0
 
 
@@ -103,6 +106,7 @@ class Interpolator:
         repeats: finds frames that show a drawing again, whose time then belongs to the gap before the next drawing:
             motion is spread evenly over it. None takes every frame for one of its own.
         trail: is told of every frame that the window takes in.
+        guard: judges gaps and what is made in them; None believes everything.
 
     Attributes:
         jumps: pts of frames handed on before which lies a cut, until somebody asks (see `Told`).
@@ -120,10 +124,11 @@ class Interpolator:
         at_cut: CutPolicy = "hold",
         repeats: Repeats | None = None,
         trail: Trail | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.backend, self.timeline, self.at_cut = backend, deepcopy(timeline), at_cut
         self.cuts = None if at_cut == "off" else cuts
-        self.repeats, self.trail = repeats, trail
+        self.repeats, self.trail, self.guard = repeats, trail, guard
         self.tally = Tally()
         self.jumps: set[Fraction] = set()
         self._jumps_next = False
@@ -222,16 +227,27 @@ class Interpolator:
         a, b = window[here], window[here + 1]
         instants = [instant for instant in self._instants(a, b.frame.pts) if self._is_wanted(instant)]
         if a.shot != b.shot:
-            yield from self._between_shots(a.frame, b.frame, instants)
+            if self.guard is not None:
+                self.guard.cut(a.frame, b.frame, self.at_cut)
+            yield from self._apart(a.frame, b.frame, instants, self.at_cut, is_cut=True)
+            return
+        asked = any(instant.t != 0 for instant in instants)
+        still = asked and same_picture(a.frame, b.frame)
+        if asked and not still and self.guard is not None and self.guard.doubts(a.frame, b.frame):
+            self.tally.doubted += sum(instant.t != 0 for instant in instants)
+            yield from self._apart(a.frame, b.frame, instants, self.guard.fallback, is_cut=False)
             return
         scene: Any = None
-        still = any(instant.t != 0 for instant in instants) and same_picture(a.frame, b.frame)
+        stillness: Stillness | None = None
         for instant in instants:
             if instant.t == 0 or still:
                 yield replace(a.frame, pts=instant.pts)
-            else:
-                scene = self._relate(window, here) if scene is None else scene
-                yield self._render(scene, a.frame, instant)
+                continue
+            if scene is None:
+                scene = self._relate(window, here)
+                stillness = None if self.guard is None else Stillness(a.frame, b.frame)
+            frame = self._render(scene, a.frame, instant)
+            yield frame if stillness is None else stillness.kept(frame)
 
     def _instants(self, a: Seen, end: Fraction) -> list[Instant]:
         """What the timeline wants of a gap: asked for each frame that was shown in it, told of the gap as a whole.
@@ -302,12 +318,13 @@ class Interpolator:
         self.tally.rendered += 1
         return frame
 
-    def _between_shots(self, a: Frame, b: Frame, instants: list[Instant]) -> Iterator[Frame]:
-        """What is shown across a cut: the nearer frame, or both mixed; and where it jumps, for later passes."""
-        has_jumped = False
+    def _apart(self, a: Frame, b: Frame, instants: list[Instant], policy: str, *, is_cut: bool) -> Iterator[Frame]:
+        """What is shown where nothing is rendered: the nearer frame, or both mixed. Where it jumps is kept for later
+        passes, if it is a cut."""
+        has_jumped = not is_cut
         for instant in instants:
-            if self.at_cut == "blend" and instant.t != 0:
-                self._jumps_next = has_jumped = True
+            if policy == "blend" and instant.t != 0:
+                self._jumps_next, has_jumped = is_cut, True
                 mixed: Tensor = to_float(a.data).lerp(to_float(b.data), float(instant.t))
                 yield Frame(to_integer(mixed, a.data.dtype), instant.pts)
             elif instant.t < HALF:
@@ -316,7 +333,7 @@ class Interpolator:
             else:
                 self._jumps_next, has_jumped = self._jumps_next or not has_jumped, True
                 yield replace(b, pts=instant.pts, duration=None)
-        if self.at_cut == "blend" or not has_jumped:
+        if is_cut and (policy == "blend" or not has_jumped):
             self._jumps_next = True
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..curve import Curve, at_rate
-from ..errors import TooShort, TweenError, UnknownTime
+from ..errors import CannotWrite, TooShort, TweenError, UnknownTime
 from ..timeline import Rate, Slow, Timeline, Times, positive
 from .config import PredictConfig, RenderConfig, output_of, seconds, timeline_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..backends.backend import Backend
     from ..frame import Frame, VideoInfo
     from ..video.stream import Encoding, FrameSink, FrameSource
+    from .confidence import Guard
     from .interpolator import Interpolator, Tally
 
 
@@ -67,6 +68,7 @@ class Report:
     rendered: int = 0
     cuts: int = 0
     repeats: int = 0
+    doubted: int = 0
     resumed: int = 0
     seconds: float = 0.0
     fps: float = 0.0
@@ -88,7 +90,7 @@ class Report:
         """Take in what the passes did in `seconds` of wall time; the first one read, the last one wrote."""
         passes = list(tallies)
         self.frames_in, self.cuts = passes[0].frames_in, passes[0].cuts
-        self.repeats = passes[0].repeats
+        self.repeats, self.doubted = passes[0].repeats, sum(one.doubted for one in passes)
         made = passes[-1].frames_out
         self.frames_out = self.resumed + made
         self.rendered = sum(one.rendered for one in passes)
@@ -108,9 +110,14 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
     """
     from ..video.doors import open_sink
     from . import offline
+    from .confidence import Guard, write_report
     from .going import Going, facts, segment_frames, told
 
     timeline = timeline_of(config)
+    if config.report is not None and not config.report.parent.is_dir():
+        raise CannotWrite(
+            f"--report {config.report}", f"the folder {config.report.parent} is not there", "make it first"
+        )
     report = Report(str(output_of(config)), config.model)
     with _opened(config) as source:
         timeline, report.notes = bound(timeline, source.info)
@@ -118,7 +125,8 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
         encoding = replace(encoding, segment=segment_frames(config))
         with told(Path(report.output)), open_sink(report.output, like=source, encoding=encoding) as sink:
             backend = _seeing_through(_prepared(config, source.info, report, watch), source, sink)
-            passes = interpolators(backend, timeline, source.info, config.cuts, config.repeats)
+            guard = Guard(config.fallback)
+            passes = interpolators(backend, timeline, source.info, config.cuts, config.repeats, guard)
             begun = time.perf_counter()
             expected = None if config.start or config.end else expected_frames(timeline, source.info)
             runs = f"{report.backend}, {report.precision}"
@@ -132,6 +140,8 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
         report.count((one.tally for one in passes), time.perf_counter() - begun)
         report.notes += [*source.notes, *sink.notes]
         report.damage = source.damage
+    if config.report is not None:
+        write_report(config.report, guard, output=report.output, resumed=report.resumed)
     return report
 
 
@@ -275,7 +285,12 @@ def bound(timeline: Timeline, info: VideoInfo) -> tuple[Timeline, list[str]]:
 
 
 def interpolators(
-    backend: Backend, timeline: Timeline, info: VideoInfo, at_cut: str, repeats: str = "keep"
+    backend: Backend,
+    timeline: Timeline,
+    info: VideoInfo,
+    at_cut: str,
+    repeats: str = "keep",
+    guard: Guard | None = None,
 ) -> list[Interpolator]:
     """The passes that reach the timeline: one, or for a midpoint model one for each halving of the gaps. The first
     looks for cuts and repeats, the others are told.
@@ -294,10 +309,11 @@ def interpolators(
             CutDetector(),
             at_cut=at_cut,  # type: ignore[arg-type]
             repeats=RepeatDetector() if repeats == "retime" else None,
+            guard=guard,
         )
         passes = [first]
         for timeline in wanted[1:]:
-            passes.append(Interpolator(backend, timeline, Told(passes[-1]), at_cut=at_cut))  # type: ignore[arg-type]
+            passes.append(Interpolator(backend, timeline, Told(passes[-1]), at_cut=at_cut, guard=guard))  # type: ignore[arg-type]
         return passes
 
     if backend.spec.predicts:
