@@ -16,8 +16,8 @@ from .show import finish, progress
 class Interpolate(RenderConfig):
     """Make a video smoother or slower. Sound, subtitles, chapters and tags come along.
 
-    Exactly one of --rate, --times, --slow and --curve says which frames are wanted; --rate may stand beside one of the last
-    two.
+    Exactly one of --rate, --times, --slow and --curve says which frames are wanted; --rate may stand beside one of the
+    last two.
     """
 
     quiet: bool = False
