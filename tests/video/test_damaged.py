@@ -5,13 +5,15 @@ import queue
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import damage
 import pytest
 from clips import Clip
 
-from tween.errors import UnsupportedStream
+import tween
+from tween.errors import BrokenClock, UnsupportedStream
 from tween.video.doors import open_source
 
 ALL, QUICK = 200, 42
@@ -138,3 +140,13 @@ def test_a_size_that_cannot_be_is_not_believed(tmp_path):
     path.write_bytes(data)
     with pytest.raises(UnsupportedStream, match=r"in\.mkv says that its pictures are 16000x16000; 132 million pixels"):
         open_source(path)
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out"])
+def test_a_mistake_that_would_come_again_leaves_nothing_to_go_on_from(tmp_path, name):
+    """The first eight seconds are finished when the clock jumps by a year."""
+    ticks = [0, 200, 201, 10**9]
+    path = Clip(ticks=ticks, grid=Fraction(1, 25), size=(16, 16), options={"bf": "0"}).make(tmp_path / "in.mkv")
+    with pytest.raises(BrokenClock, match="would be repeated"):
+        tween.interpolate(path, tmp_path / name, rate=60, model="blend", cuts="off")
+    assert [left.name for left in tmp_path.iterdir()] == ["in.mkv"]

@@ -19,11 +19,21 @@ from typing import IO
 
 from av.error import FFmpegError
 
-from ..errors import CannotWrite, Conflict, DiskFull, OutputExists, TweenError
+from ..errors import (
+    BrokenClock,
+    CannotWrite,
+    Conflict,
+    DiskFull,
+    OutputExists,
+    TweenError,
+    UnknownTime,
+    UnsupportedStream,
+)
 
 FRAME = re.compile(r"frame_\d{6,}\.png")  # what a folder of ours holds
 OURS = re.compile(r"lock|journal|\d{8,}\.packets")
 TRIES = 5  # at a folder that another run may remove just then
+RECURRING = (BrokenClock, UnknownTime, UnsupportedStream)
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -87,6 +97,11 @@ class Draft:
                 shutil.rmtree(entry)
             elif not entry.is_dir() and entry.name != "lock" and (everything or entry == self.part):
                 entry.unlink()
+
+    def settle(self, error: BaseException | None) -> None:
+        """Nothing is worth going on from after a mistake that would come again at the same place."""
+        if isinstance(error, RECURRING):
+            self.keeps = False
 
     def failure(self, error: BaseException) -> BaseException:
         """The mistake that a failed write tells of, or `error` itself."""

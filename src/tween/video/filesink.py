@@ -119,6 +119,7 @@ class FileSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self.draft.settle(error)
             if error is None:
                 self._finish()
                 self.draft.commit()

@@ -208,6 +208,7 @@ class FolderSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self.draft.settle(error)
             if error is None:
                 if not self._count:
                     raise EmptyVideo("no frame was written", "at least one is needed")
