@@ -11,18 +11,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..errors import CannotWrite
 from ..frame import Frame
-from ..models.dis import both_ways, looked_up, opencv
-from ..ops.canvas import full_scale, to_float, to_integer
+from ..models.dis import Array, both_ways, looked_up, opencv
+from ..ops.canvas import full_scale
 from ..video.cuts import LUMA
 
 SAME_LEVELS = 2.0  # difference of any channel, 0..255, up to which both neighbours agree
@@ -97,24 +95,33 @@ class Stillness:
     """
 
     def __init__(self, a: Frame, b: Frame) -> None:
-        self._a, self._b = to_float(a.data[:3]), to_float(b.data[:3])
-        apart = (self._a - self._b).abs().amax(0)
-        self._agree = _largest(apart, AROUND) <= (SAME_LEVELS + 0.01) / 255
-        self.is_none = not bool(self._agree.any())
+        cv2 = opencv()
+        self._scale = full_scale(a.data.dtype) // 255
+        self._a, last = _planes(a), _planes(b)
+        apart = reduce(cv2.max, (cv2.absdiff(*pair) for pair in zip(self._a, last, strict=True)))
+        largest = cv2.dilate(apart, np.ones((AROUND, AROUND), np.uint8))
+        self._agree = (largest <= SAME_LEVELS * self._scale).astype(np.uint8)
+        self.is_none = not self._agree.any()
+        self._low, self._high = ([f(*pair) for pair in zip(self._a, last, strict=True)] for f in (cv2.min, cv2.max))
 
     def kept(self, frame: Frame) -> Frame:
         """A frame rendered between them, with what rests as both show it: no value there leaves their range, so that
         what is equal in both is equal in it."""
         if self.is_none:
             return frame
-        made = to_float(frame.data[:3])
-        off = _mean((made - self._a).mean(0), MADE_AROUND).abs()
-        still = self._agree & (off <= MADE_LEVELS / 255)
-        shown = torch.where(still, made.clamp(self._a.minimum(self._b), self._a.maximum(self._b)), made)
-        data = to_integer(shown, frame.data.dtype)
-        if frame.data.shape[0] > 3:
-            data = torch.cat([data, frame.data[3:]])
+        cv2, made = opencv(), _planes(frame)
+        change = reduce(cv2.add, (cv2.subtract(*pair, dtype=cv2.CV_32F) for pair in zip(made, self._a, strict=True)))
+        off = cv2.blur(change, (MADE_AROUND, MADE_AROUND))
+        still = self._agree * (cv2.absdiff(off, 0.0) <= 3 * MADE_LEVELS * self._scale)
+        data = frame.data.clone()
+        for plane, low, high in zip(_planes(Frame(data, frame.pts)), self._low, self._high, strict=True):
+            cv2.copyTo(cv2.min(cv2.max(plane, low), high), still, plane)
         return Frame(data, frame.pts, frame.duration)
+
+
+def _planes(frame: Frame) -> list[Array]:
+    """The three planes `[H, W]` of a frame's colour, in its own memory."""
+    return list(frame.data[:3].numpy())
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def matched(a: Frame, b: Frame) -> Doubt:
     return Doubt(both, float(np.mean([c.mean() for c in consistent])), float(np.mean([f.mean() for f in fits])))
 
 
-def small_luma(frame: Frame) -> np.ndarray:
+def small_luma(frame: Frame) -> Array:
     """float32 `[h, w]` in 0..255, SMALL pixels along the longer side at most."""
     data = frame.data[:3]
     step = max(1, max(frame.size) // (2 * SMALL))
@@ -159,27 +166,12 @@ def small_luma(frame: Frame) -> np.ndarray:
     return opencv().resize(grey.contiguous().numpy(), (width, height), interpolation=opencv().INTER_AREA)
 
 
-def _one_way(
-    source: np.ndarray, target: np.ndarray, there: np.ndarray, back: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _one_way(source: Array, target: Array, there: Array, back: Array) -> tuple[Array, Array]:
     """Per pixel of `source`: 1 where the way there and back ends where it began, and how well the target fits."""
     error = np.hypot(*np.moveaxis(there + looked_up(back, there, 1), -1, 0))
     length = np.hypot(*np.moveaxis(there, -1, 0))
     apart = opencv().blur(np.abs(source - looked_up(target, there, 1)), (5, 5))
     return (error <= CONSISTENT + 0.1 * length).astype(np.float32), np.exp2(-apart / FITS_LEVELS)
-
-
-def _largest(picture: Tensor, window: int) -> Tensor:
-    """`[H, W]` -> the largest value in a square window around each pixel."""
-    rows = F.max_pool2d(picture[None, None], (1, window), 1, (0, window // 2))
-    return F.max_pool2d(rows, (window, 1), 1, (window // 2, 0))[0, 0]
-
-
-def _mean(picture: Tensor, window: int) -> Tensor:
-    """`[H, W]` -> the mean in a square window around each pixel."""
-    side = window // 2
-    rows = F.avg_pool2d(picture[None, None], (1, window), 1, (0, side), count_include_pad=False)
-    return F.avg_pool2d(rows, (window, 1), 1, (side, 0), count_include_pad=False)[0, 0]
 
 
 def write_report(path: Path, guard: Guard, *, output: str, resumed: int) -> None:
