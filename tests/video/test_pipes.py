@@ -289,6 +289,37 @@ def test_bare_pictures_through_the_command():
     assert found[:7:2] == pictures
 
 
+def test_transparency_goes_through_bare_pictures():
+    rng = np.random.default_rng(2)
+    pictures = [rng.integers(0, 256, (48, 64, 4), dtype=np.uint8) for _ in range(2)]
+    options = ("--raw", "64x48:rgba", "--source-rate", 30, "--pipe-format", "rgba", "--times", 2, "--model", "blend")
+    data = b"".join(picture.tobytes() for picture in pictures)
+    done = tween("interpolate", "-", "-o", "-", *options, "--cuts", "off", "--quiet", input=data)
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = np.frombuffer(done.stdout, np.uint8).reshape(3, 48, 64, 4).astype(int)
+    assert np.array_equal(found[0], pictures[0])
+    assert np.array_equal(found[2], pictures[1])
+    between = (pictures[0][..., 3].astype(int) + pictures[1][..., 3]) / 2
+    assert np.abs(found[1][..., 3] - between).max() <= 1
+
+
+def test_transparency_of_y4m_comes_in(tmp_path):
+    layout = Layout(SIZE, "yuva444p", F(25), None, None, "p", "444alpha")
+    path = y4m(tmp_path / "in.y4m", layout, noise(layout))
+    with open_source(path) as source, open_sink(tmp_path / "out.mkv", like=source) as sink:
+        assert source.info.has_alpha
+        assert sink.has_alpha
+        source.alpha = True
+        for frame in source:
+            assert frame.data.shape == (4, *SIZE)
+            sink.write(frame)
+    with open_source(tmp_path / "out.mkv") as again, open_source(path) as was:
+        for a, b in zip(again, was, strict=True):
+            assert all(np.array_equal(x, y) for x, y in zip(planes(a.native), planes(b.native), strict=True))
+    _, sink = through(path, tmp_path / "out.y4m")
+    assert sink.notes == ["the transparency is left out: y4m holds none"]
+
+
 def test_no_pipe_at_all():
     done = tween("interpolate", "-", "--times", 2, input=b"")
     assert done.returncode == 2

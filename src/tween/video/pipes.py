@@ -21,6 +21,7 @@ import av
 
 from ..errors import BadOption, EmptyVideo, NotAVideo, TruncatedInput, TweenError, UnsupportedStream
 from ..frame import Colour, Frame, VideoInfo
+from .alpha import ToRgba
 from .colour import ToRgb, depth_of
 from .deinterlace import Deinterlacer
 from .files import Deinterlace
@@ -95,10 +96,12 @@ class PipeSource:
             raise
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order of pts, from 0 on, as uint8 or (deeper than 8 bits) uint16 RGB `[3, H, W]`."""
+        """Frames in order of pts, from 0 on, as uint8 or (deeper than 8 bits) uint16 RGB `[3, H, W]`; with `alpha` RGBA
+        `[4, H, W]` where there is transparency."""
         if self._first is None:
             raise RuntimeError("a source is read once; open it again to read it again")
-        to_rgb = ToRgb(self.info.colour, deep=self.info.bit_depth > 8)
+        kind = ToRgba if self.alpha and self.info.has_alpha else ToRgb
+        to_rgb = kind(self.info.colour, deep=self.info.bit_depth > 8)
         tick = 1 / self.info.rate
         for native in self._whole():
             assert native.pts is not None

@@ -14,7 +14,9 @@ import av
 
 from ..errors import BadOption, EmptyVideo
 from ..frame import Colour, Frame, VideoInfo
-from .colour import UNSPECIFIED, FromRgb, matrix_for
+from .alpha import from_rgb
+from .alpha import has_alpha as _has_alpha
+from .colour import UNSPECIFIED, matrix_for
 from .draft import Draft
 from .pipes import PIPE
 from .plain import refuse_dials, unheard
@@ -37,23 +39,24 @@ class PipeSink:
         OutputExists, CannotWrite: of a file, as they say.
     """
 
-    has_alpha = False
-
     def __init__(self, path: Path, *, like: FrameSource, encoding: Encoding) -> None:
         refuse_dials(encoding, "pictures without compression", "there is nothing to encode", "name a video file")
+        self._like, self._format = like, encoding.pipe_format if path == PIPE else Y4M
+        if self._format != Y4M:
+            check_format(self._format, "--pipe-format")
+        self.has_alpha = self._format != Y4M and _has_alpha(self._format)
         where = "a pipe" if path == PIPE else "y4m"
-        self.notes = [f"{words} left out: {where} holds none" for words in unheard(like.info, alpha=False)]
-        source = getattr(like, "path", None)
-        self._draft = None if path == PIPE else Draft(path, overwrite=encoding.overwrite, source=source)
-        self._like, self._format = like, Y4M if self._draft else encoding.pipe_format
+        self.notes = [f"{words} left out: {where} holds none" for words in unheard(like.info, alpha=self.has_alpha)]
         self._rate = encoding.rate or like.info.rate / encoding.stretch
         self._layout, self._colour = self._plan()
-        self._from_rgb = FromRgb(self._layout.pixel_format, self._colour, native=like.info.colour)
+        self._from_rgb = from_rgb(self._layout.pixel_format, self._colour, native=like.info.colour)
         self._is_rgb = av.VideoFormat(self._layout.pixel_format).is_rgb
         self._encoder = _encoder(self._layout)
         self._begins: Fraction | None = None
         self._place, self._repeated, self._left_out = 0, 0, 0
         self._last = b""
+        source = getattr(like, "path", None)
+        self._draft = None if path == PIPE else Draft(path, overwrite=encoding.overwrite, source=source)
         self._out: IO[bytes] | Stdout = Stdout() if self._draft is None else self._draft.part.open("wb")
 
     def write(self, frame: Frame) -> None:
@@ -94,8 +97,6 @@ class PipeSink:
 
     def _plan(self) -> tuple[Layout, Colour]:
         info = self._like.info
-        if self._format != Y4M:
-            check_format(self._format, "--pipe-format")
         target = nearest_format(info.pixel_format) if self._format == Y4M else self._format
         if av.VideoFormat(target).is_rgb:
             colour = Colour(0, 1, 13, True)
@@ -126,7 +127,7 @@ class PipeSink:
     def _picture(self, frame: Frame) -> av.VideoFrame:
         native, target = frame.native, self._layout.pixel_format
         if native is None or (native.height, native.width) != frame.size or _is_rgb(native) != self._is_rgb:
-            return self._from_rgb(frame.data[:3])
+            return self._from_rgb(frame.data if self.has_alpha else frame.data[:3])
         is_same = native.format.name == target and (self._is_rgb or self._colour == self._like.info.colour)
         return native if is_same else self._from_rgb.recode(native)
 
