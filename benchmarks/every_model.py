@@ -26,17 +26,6 @@ from tween.pipeline.recipe import predict, render
 from tween.video.doors import open_source
 
 
-def networks() -> list[str]:
-    """Every trained row once; of rows that differ in their weights alone, the first."""
-    seen, names = set(), []
-    for name, row in zoo.entries().items():
-        shapes = tuple(sorted(zoo.signature(name).shapes.items())), zoo.signature(name).spec
-        if row.trained and shapes not in seen:
-            seen.add(shapes)
-            names.append(name)
-    return names
-
-
 def rendered(file: Path, name: str, clip: Path, end: str, out: Path, backend: str) -> list[torch.Tensor]:
     """The frames that the command line writes, uint8 `[3, H, W]`."""
     options = {"model": str(file), "backend": backend, "codec": "ffv1", "end": end, "overwrite": True}
@@ -93,7 +82,7 @@ def main() -> None:
     table = {}
     print("| network | frames | greatest 8-bit step | values that differ | float agreement, dB | s |")
     print("|---|---|---|---|---|---|")
-    for name in options.only.split(",") if options.only else networks():
+    for name in options.only.split(",") if options.only else zoo.networks():
         began = time.perf_counter()
         try:
             with tempfile.TemporaryDirectory() as folder:

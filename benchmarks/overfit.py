@@ -75,17 +75,6 @@ def overfit(name: str, steps: int, wanted: float) -> tuple[float, float, int]:
     return blend, best, steps
 
 
-def networks() -> list[str]:
-    """Every trained row once; of rows that differ in their weights alone, the first."""
-    seen, names = set(), []
-    for name, row in zoo.entries().items():
-        shapes = tuple(sorted(zoo.signature(name).shapes.items())), zoo.signature(name).spec
-        if row.trained and shapes not in seen:
-            seen.add(shapes)
-            names.append(name)
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", default="", help="names, with commas between")
@@ -94,7 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     print("| network | blend, dB | wanted, dB | reached, dB | steps | s |\n|---|---|---|---|---|---|")
     table = {}
-    for name in options.only.split(",") if options.only else networks():
+    for name in options.only.split(",") if options.only else zoo.networks():
         wanted, begun = WANTED.get(family(name), 40.0), time.perf_counter()
         blend, reached, steps = overfit(name, options.steps, wanted)
         table[name] = {"blend": blend, "wanted": wanted, "reached": reached, "steps": steps}

@@ -7,7 +7,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import torch
 from hypothesis import settings
+
+torch.set_num_threads(1)  # whatever the shell says
 
 settings.register_profile("laws", deadline=None, max_examples=50)  # a busy machine is slow, not wrong
 settings.load_profile("laws")

@@ -15,15 +15,6 @@ STEM = {"emavfi": "emavfi_cvpr_ours", "emavfi-small": "emavfi_cvpr_small"}
 ROWS = {row.name: row for row in emavfi.ROWS}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Pictures of 64 pixels are done before a second thread has woken up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(shared):
     return shared / "fixtures" / "others"

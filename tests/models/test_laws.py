@@ -14,15 +14,6 @@ from tween.ops.canvas import Canvas
 CLASSIC = [name for name, row in zoo.entries().items() if not row.trained]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Pictures of 32 pixels are done before a second thread has woken up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def law_abiding():
     """Every network once: versions that differ in nothing but their weights (of RIFE) are one."""
     seen = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,15 +14,6 @@ from torch import Tensor, nn
 from tween.models.lift import LIFT_15, LIFT_64, ROWS, Layout, Lift
 
 ENTRIES = {entry.name: entry for entry in ROWS}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures of 32 pixels are done before a second thread has woken up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

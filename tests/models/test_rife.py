@@ -19,15 +19,6 @@ GENERATIONS = ["4.0", "4.4", "4.5", "4.6", "4.7", "4.10", "4.14.lite", "4.20", "
 KEYS = {"4.6": "rife_v4.6", "4.25": "rife_v4.25", "4.26": "rife_v4.25"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Pictures of 64 pixels are done before a second thread has woken up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(shared):
     return shared / "fixtures" / "others"

@@ -21,15 +21,6 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TWEEN_HOME", str(tmp_path / "home"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small pictures are done before a second thread has woken up."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(shared):
     return shared / "fixtures" / "ifrnet"

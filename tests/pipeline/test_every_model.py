@@ -20,22 +20,10 @@ SIZE = (37, 51)
 FRAMES = 4
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def each(*, trained_only=False):
-    """Every row once; of those that differ in their weights alone (versions of RIFE), the first."""
-    seen = set()
-    for name, row in zoo.entries().items():
-        shapes = tuple(sorted(zoo.signature(name).shapes.items())), zoo.signature(name).spec
-        if (row.trained and shapes in seen) or (trained_only and not row.trained):
-            continue
-        seen.add(shapes)
+    """Every network once, and unless told otherwise the classics."""
+    classics = [name for name, row in zoo.entries().items() if not row.trained]
+    for name in [*([] if trained_only else classics), *zoo.networks()]:
         heavy = FIGURES.get(name, (0, 0))[1] > 400
         yield pytest.param(name, marks=pytest.mark.slow if heavy else ())
 

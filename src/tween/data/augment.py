@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from ..errors import BadOption
 from ..models.dis import opencv
+from .changes import Augment
 from .noise import noisy
 from .sample import Sample
 
@@ -29,51 +29,6 @@ Array = np.ndarray[Any, Any]
 
 GRAY = np.array([0.299, 0.587, 0.114])  # BT.601 luma
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # NTSC 1953
-
-
-@dataclass(frozen=True)
-class Augment:
-    """What may happen to a sample besides the crop. Nothing of it does by default.
-
-    Attributes:
-        double: probability of enlarging twice.
-        resize: (least, most) factor of size, drawn evenly on a logarithmic scale; multiplies with `double`.
-        channels: probability that RGB becomes BGR.
-        flip_vertical, flip_horizontal: probability of turning upside down, left into right.
-        transpose: probability that rows become columns.
-        quarter_turns: probability of a turn by 90, 180 or 270 degrees, each as likely.
-        rotate: probability of a free turn, by at most `largest_angle` degrees either way. A crop never shows what is
-            beyond the picture's border: it is enlarged where it would.
-        reverse: probability of running backwards in time.
-        jitter: probability of a change of colour: brightness, contrast and saturation are multiplied by at most
-            1 -/+ `brightness`, `contrast`, `saturation`, hue is turned by at most `hue` of the circle (in YIQ).
-        grayscale: probability of taking the colour away.
-        noise: probability of Gaussian noise, of a standard deviation within `noise_levels`, in 1/255.
-        compression: probability of JPEG, of a quality within `quality`.
-        degraded: what noise and compression are done to: the context's frames, or the target as well.
-    """
-
-    double: float = 0.0
-    resize: tuple[float, float] = (1.0, 1.0)
-    channels: float = 0.0
-    flip_vertical: float = 0.0
-    flip_horizontal: float = 0.0
-    transpose: float = 0.0
-    quarter_turns: float = 0.0
-    rotate: float = 0.0
-    largest_angle: float = 180.0
-    reverse: float = 0.0
-    jitter: float = 0.0
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    hue: float = 0.1
-    grayscale: float = 0.0
-    noise: float = 0.0
-    noise_levels: tuple[float, float] = (1.0, 8.0)
-    compression: float = 0.0
-    quality: tuple[int, int] = (30, 95)
-    degraded: Literal["inputs", "all"] = "inputs"
 
 
 IFRNET: Final = Augment(

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import BrokenPicture, TooShort
 from ..models.model import Spec
-from .augment import Augment, augmented
+from .augment import augmented
+from .changes import Augment
 from .clips import Broken, Clip
 from .labels import flow_label
 from .sample import Sample, Window, collated, shortest, windows
@@ -207,12 +209,22 @@ def batches(plan: Plan, step: int, *, lanes: Sequence[int], workers: int = 0) ->
         sampler=range(first, first + (1 << 40)),
         num_workers=workers,
         prefetch_factor=2 if workers else None,
-        multiprocessing_context="fork" if workers and "fork" in torch.multiprocessing.get_all_start_methods() else None,
+        multiprocessing_context=fresh_processes() if workers else None,
         worker_init_fn=one_thread,
     )
     for batches_of_round in loader:
         yield from batches_of_round[skipped:]
         skipped = 0
+
+
+def fresh_processes() -> Any:
+    """How workers are started: never forked from this process, whose threads (OpenCV's, torch's) a fork would leave
+    locked for ever; where it can be, forked from a server that has imported all and done nothing yet."""
+    methods = torch.multiprocessing.get_all_start_methods()
+    context = torch.multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        context.set_forkserver_preload([__name__])
+    return context
 
 
 def one_thread(_: int) -> None:

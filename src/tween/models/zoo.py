@@ -264,6 +264,17 @@ class Signature(NamedTuple):
     spec: Spec
 
 
+def networks() -> list[str]:
+    """The rows that can learn, each network once: of rows that differ in their weights alone, the first."""
+    seen, names = set(), []
+    for name, row in entries().items():
+        known = tuple(sorted(signature(name).shapes.items())), signature(name).spec
+        if row.trained and known not in seen:
+            seen.add(known)
+            names.append(name)
+    return names
+
+
 @cache
 def signature(name: str) -> Signature:
     """Keys and shapes of a network, built without memory."""

@@ -6,55 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..data.changes import Augment
 from ..errors import BadOption
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """What is done to a sample beside the crop; the same for all of its frames. Probabilities are 0 to 1."""
-
-    double: float = 0.0
-    """Enlarge twice."""
-    resize: tuple[float, float] = (1.0, 1.0)
-    """Enlarge or shrink by a factor between these two."""
-    channels: float = 0.0
-    """RGB becomes BGR."""
-    flip_vertical: float = 0.0
-    """Turn upside down."""
-    flip_horizontal: float = 0.0
-    """Left becomes right."""
-    transpose: float = 0.0
-    """Rows become columns."""
-    quarter_turns: float = 0.0
-    """Turn by 90, 180 or 270 degrees."""
-    rotate: float = 0.0
-    """Turn by any angle, at most `largest_angle`."""
-    largest_angle: float = 180.0
-    """Degrees."""
-    reverse: float = 0.0
-    """Run backwards in time; not for predictors."""
-    jitter: float = 0.0
-    """Change brightness, contrast, saturation and hue."""
-    brightness: float = 0.2
-    """Of the jitter: at most this much, of 1."""
-    contrast: float = 0.2
-    """Of the jitter: at most this much, of 1."""
-    saturation: float = 0.2
-    """Of the jitter: at most this much, of 1."""
-    hue: float = 0.1
-    """Of the jitter: at most this much of the colour circle."""
-    grayscale: float = 0.0
-    """Take the colour away."""
-    noise: float = 0.0
-    """Add noise."""
-    noise_levels: tuple[float, float] = (1.0, 8.0)
-    """Its standard deviation, between these two, of 255."""
-    compression: float = 0.0
-    """Compress as JPEG does."""
-    quality: tuple[int, int] = (30, 95)
-    """Of the compression, between these two."""
-    degraded: Literal["inputs", "all"] = "inputs"
-    """What noise and compression are done to; of the inputs alone, the network learns to mend as well."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +38,7 @@ class DataConfig:
     """Give samples a flow: the set's own label, else optical flow found on the spot."""
     workers: int = 1
     """Processes that read and augment."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: Augment = field(default_factory=Augment)
     """What else is done to a sample."""
 
 

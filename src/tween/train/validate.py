@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.augment import Augment
 from ..data.labels import beside, labelled
 from ..data.loader import Plan, Source
 from ..data.sets import DataSet, open_set
@@ -61,7 +60,7 @@ class Footage:
             spec,
             tuple(sources),
             crop,
-            Augment(**vars(data.augment)),
+            data.augment,
             batch,
             data.draws,
             data.span,
