@@ -20,6 +20,7 @@ def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status],
     if hidden:
         yield None
         return
+    title = "standard input" if title == "-" else title
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,4 +98,5 @@ def _summary(report: Report) -> str:
     if report.peak_memory_mb is not None:
         parts.append(f"peak memory {report.peak_memory_mb:.0f} MB")
     frames = f"{report.frames_in} -> {report.frames_out} frames in {report.seconds:.1f} s"
-    return f"{report.output}: {frames} ({'; '.join(parts)})"
+    where = "standard output" if report.output == "-" else report.output
+    return f"{where}: {frames} ({'; '.join(parts)})"
