@@ -1,0 +1,19 @@
+"""A network can learn: one batch, shown over and over. Every other network of the zoo: `benchmarks/overfit.py`."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "overfit.py"
+SPEC = importlib.util.spec_from_file_location("benchmark_overfit", FILE)
+overfitting = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(overfitting)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ifrnet-t", "rife-4.6", "ifrvp-fast"])
+def test_one_batch_is_learnt_to_40_db(name):
+    blend, reached, _ = overfitting.overfit(name, steps=2500, wanted=40.0)
+    assert blend < 36
+    assert reached >= 40
