@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-long lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tween demo -o tween-demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxfail=20 -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxfail=20 -m "not slow and not long"
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxfail=20 -m slow
+	$(BIN)/python -m pytest -n auto --maxfail=20 -m "slow and not long"
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --timeout 1200 -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -62,9 +62,16 @@ def classifiers(tmp_path, monkeypatch):
         monkeypatch.setenv(FILES[name].variable, str(tmp_path / f"{name}.pth"))
 
 
+def each():
+    """Every recipe; those of large networks take minutes."""
+    large = ("deformvfi", "emavfi", "ifrnet-b", "ifrnet-l", "lift-64")
+    for path in RECIPES:
+        yield pytest.param(path, id=path.stem, marks=pytest.mark.long if path.stem.startswith(large) else ())
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("classifiers")
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", each())
 def test_twenty_steps(path, tmp_path):
     recipe = read(path)
     crop = (max(SIDE, zoo.create(recipe.model).spec.multiple),) * 2

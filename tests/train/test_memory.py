@@ -17,7 +17,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)  # KiB -> GiB
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lift_64_trains_in_less_than_ten_gigabytes(tmp_path):
     """Batch 1, 256 x 256, 64 frames of context: embeddings are computed again on the way back."""
     line = [sys.executable, "-c", ONE_STEP, str(tmp_path)]
