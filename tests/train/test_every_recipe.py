@@ -71,7 +71,7 @@ def each():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("classifiers")
-@pytest.mark.parametrize("path", each())
+@pytest.mark.parametrize("path", list(each()))
 def test_twenty_steps(path, tmp_path):
     recipe = read(path)
     crop = (max(SIDE, zoo.create(recipe.model).spec.multiple),) * 2
