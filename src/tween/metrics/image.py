@@ -125,12 +125,12 @@ def _ssim_map(a: Tensor, b: Tensor, dims: int, edges: Edges = "replicate") -> Te
 
 def _ssim_factors(a: Tensor, b: Tensor, dims: int, edges: Edges) -> tuple[Tensor, Tensor]:
     """How alike the means are, and how alike what lies around them, at every pixel."""
-    blurred = _blur(torch.cat([a, b, a * a, b * b, a * b]), dims, edges)
-    mean_a, mean_b, square_a, square_b, product = blurred.chunk(5)
-    var_a, var_b, cov = square_a - mean_a**2, square_b - mean_b**2, product - mean_a * mean_b
+    blurred = _blur(torch.cat([a, b, a * a + b * b, a * b]), dims, edges)  # both variances are only ever added up
+    mean_a, mean_b, squares, product = blurred.chunk(4)
+    means, mean_squares = mean_a * mean_b, mean_a**2 + mean_b**2
     c1, c2 = _K1**2, _K2**2
-    light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return light, (2 * cov + c2) / (var_a + var_b + c2)
+    light = (2 * means + c1) / (mean_squares + c1)
+    return light, (2 * (product - means) + c2) / (squares - mean_squares + c2)
 
 
 def _blur(x: Tensor, dims: int, edges: Edges = "replicate") -> Tensor:
