@@ -76,15 +76,18 @@ def doubled(times: list[Fraction]) -> list[Fraction]:
 
 
 def pts_of(path: Path) -> list[tuple[Fraction, Fraction]]:
-    """(pts, duration) of every picture, seconds, in order of display; the last is shown until its stream ends."""
+    """(pts, duration) of every picture, seconds, in order of display; the last is shown until its stream ends, or for one
+    step of its rate where a jump in the clock has outrun the stream's length."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         grid = stream.time_base
         shown = [(p.pts * grid, (p.duration or 0) * grid) for p in container.demux(stream) if p.pts is not None]
         length = stream.duration * grid if stream.duration else None
+        step = 1 / stream.average_rate if stream.average_rate else Fraction(0)
     shown.sort()
     if length is not None:
-        shown[-1] = (shown[-1][0], shown[0][0] + length - shown[-1][0])
+        left = shown[0][0] + length - shown[-1][0]
+        shown[-1] = (shown[-1][0], left if left > 0 else step)
     return [(pts, shown[k + 1][0] - pts if k + 1 < len(shown) else last) for k, (pts, last) in enumerate(shown)]
 
 
