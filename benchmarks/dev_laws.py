@@ -76,8 +76,11 @@ def doubled(times: list[Fraction]) -> list[Fraction]:
 
 
 def pts_of(path: Path) -> list[tuple[Fraction, Fraction]]:
-    """(pts, duration) of every picture, seconds, in order of display. The last one is shown until its stream ends, or for
-    one step of its rate where a jump in the clock has outrun the length that the stream claims."""
+    """(pts, duration) of every picture, seconds, in order of display.
+
+    The last one is shown until its stream ends, or for one step of the rate where a jump in the clock has outrun the
+    length that the stream claims.
+    """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         grid = stream.time_base
