@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import torch
 
+from ..home import cache_folder
 from ..models.model import Model
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,8 @@ LARGEST_BYTES = 2 << 30  # of all files together; beyond it those that were used
 
 
 def folder() -> Path:
-    """Under TWEEN_HOME, else where this system keeps what programs can make again."""
-    home = Path.home()
-    if own := os.environ.get("TWEEN_HOME"):
-        return Path(own) / "compiled"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "tween" / "cache" / "compiled"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "tween" / "compiled"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "tween" / "compiled"
+    """The folder of compiled models."""
+    return cache_folder("compiled")
 
 
 def fetch(key: str) -> bytes | None:

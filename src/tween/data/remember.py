@@ -10,28 +10,21 @@ import hashlib
 import json
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import BrokenPicture
+from ..home import cache_folder
 from .index import index_of
 
 log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """Under TWEEN_HOME, else where this system keeps what programs can make again."""
-    home = Path.home()
-    if own := os.environ.get("TWEEN_HOME"):
-        return Path(own) / "footage"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "tween" / "cache" / "footage"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "tween" / "footage"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "tween" / "footage"
+    """The folder of what was found out about footage."""
+    return cache_folder("footage")
 
 
 def recall(key: str) -> dict[str, Any]:

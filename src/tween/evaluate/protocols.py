@@ -97,6 +97,12 @@ def _snu(split: str) -> Protocol:
     )
 
 
+def _own(name: str, about: str) -> Protocol:
+    """The user's own footage, in one of its forms."""
+    metrics = ("psnr_8bit", "psnr", "ssim_3d")
+    return Protocol(name, name, about, gap=None, ends="clamp", metrics=metrics, source="ours")
+
+
 TABLE: Final = (
     Protocol(
         "vimeo90k",
@@ -230,33 +236,9 @@ TABLE: Final = (
         metrics=("psnr", "ssim_zero_padded", "ssim_3d"),
         source="LIFT's batch run; its list of 1000 clips holds 38 of 101 classes and is not repeated here",
     ),
-    Protocol(
-        "video",
-        "video",
-        "any videos: every second frame (or --gap K: K - 1 of K) is hidden and asked for again",
-        gap=None,
-        ends="clamp",
-        metrics=("psnr_8bit", "psnr", "ssim_3d"),
-        source="ours",
-    ),
-    Protocol(
-        "frames",
-        "frames",
-        "any folders of pictures: as `video`",
-        gap=None,
-        ends="clamp",
-        metrics=("psnr_8bit", "psnr", "ssim_3d"),
-        source="ours",
-    ),
-    Protocol(
-        "list",
-        "list",
-        "a text file that names folders, videos or pictures: as `video`",
-        gap=None,
-        ends="clamp",
-        metrics=("psnr_8bit", "psnr", "ssim_3d"),
-        source="ours",
-    ),
+    _own("video", "any videos: every second frame (or --gap K: K - 1 of K) is hidden and asked for again"),
+    _own("frames", "any folders of pictures: as `video`"),
+    _own("list", "a text file that names folders, videos or pictures: as `video`"),
 )
 PROTOCOLS: Final = {protocol.name: protocol for protocol in TABLE}
 

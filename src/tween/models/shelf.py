@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import BadOption, CannotWrite, MissingPackage, NoWeights
+from ..home import data_folder
 from .entry import Weights
 from .weights import SUFFIXES, check_sha256
 
@@ -51,15 +51,8 @@ class Imported:
 
 
 def folder() -> Path:
-    """The folder of the user's weights: under TWEEN_HOME, else where this system keeps programs' data."""
-    home = Path.home()
-    if own := os.environ.get("TWEEN_HOME"):
-        return Path(own) / "weights"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "tween" / "weights"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "tween" / "weights"
-    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "tween" / "weights"
+    """The folder of the user's weights."""
+    return data_folder("weights")
 
 
 def open_folder() -> Path:

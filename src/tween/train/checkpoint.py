@@ -27,7 +27,7 @@ from .recipe import as_plain, differences
 STATE, LAST, BEST, RECIPE, LOG = "state.pt", "last.safetensors", "best.safetensors", "recipe.yaml", "log.jsonl"
 
 
-def written(path: Path, write: Callable[[Path], None]) -> None:
+def written(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a file that takes the place of `path` only once it is whole and on the disk.
 
     Raises:
@@ -72,7 +72,7 @@ def open_run(folder: Path, config: TrainConfig) -> bool:
     except OSError as error:
         raise failure(folder, error) from error
     text = yaml.safe_dump(as_plain(config), sort_keys=False, allow_unicode=True)
-    written(recipe, lambda part: void(part.write_text(text)))
+    written(recipe, lambda part: part.write_text(text))
     return (folder / STATE).is_file()
 
 
@@ -108,7 +108,7 @@ class Log:
         self.path = folder / LOG
         kept = [line for line in lines(self.path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        written(self.path, lambda part: void(part.write_text(text)))
+        written(self.path, lambda part: part.write_text(text))
         self._file = self.path.open("a")
 
     def add(self, step: int, **values: float) -> None:
@@ -129,7 +129,3 @@ def lines(path: Path) -> list[dict[str, float]]:
         except json.JSONDecodeError:
             break
     return found
-
-
-def void(_: object) -> None:
-    """For writers that return what nobody asked for."""

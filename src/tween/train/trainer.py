@@ -245,7 +245,10 @@ class Trainer:
                 raise self._not_finite(batch, names, values)
             self.scaler.scale(torch.stack(list(terms.values())).sum() / parts).backward()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            raise (out_of_memory(self.config, error) or error) from error
+            told = out_of_memory(self.config, error)
+            if told is None:
+                raise
+            raise told from error
         return values
 
     def _judged(self, batch: Batch) -> dict[str, Tensor]:
@@ -280,13 +283,10 @@ class Trainer:
 
     def _pause(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Validate and save where it is due."""
-        if self.clock.step % self.config.val.every == 0 and not self._ends_here():
+        if self.clock.step % self.config.val.every == 0 and not self.clock.is_over:  # the end validates anyway
             self._validate(numbers, board)
         if self.clock.step % self.config.save_every == 0:
             self._save()
-
-    def _ends_here(self) -> bool:
-        return self.clock.is_over  # the end validates anyway
 
     def _validate(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
