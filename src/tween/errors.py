@@ -110,6 +110,14 @@ class WrongLayout(TweenError):
     """A folder that does not hold the set it was said to hold."""
 
 
+class TooMuch(TweenError):
+    """More bytes, pixels, frames or jobs than the web page's server takes."""
+
+
+class TooSlow(TweenError):
+    """A body that does not arrive in time."""
+
+
 class MissingTerm(TweenError):
     """A loss term that needs what the model or the sample does not give."""
 
