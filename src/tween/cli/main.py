@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
     "train": Command("train", "train a network on footage as a recipe says; goes on where it was stopped"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
+    "serve": Command("serve", "a web page to render in: drop a video, watch, compare, download"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
     "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "flow": Command("flow", "flow labels for a set, written once, for training"),
