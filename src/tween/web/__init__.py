@@ -1,0 +1,1 @@
+"""The web page: upload, see what will come, render, compare, download; and the camera, live."""
