@@ -91,20 +91,28 @@ def merge_lora(state: StateDict, lora: StateDict, alpha: float = 16.0) -> dict[s
     Raises:
         BadWeights: not an adapter of this format, half a pair, or made for another base.
     """
+    merged = dict(state)
+    for key, change in lora_changes(state, lora, alpha).items():
+        merged[key] = (state[key].double() + change).to(state[key].dtype)
+    return merged
+
+
+def lora_changes(state: StateDict, lora: StateDict, alpha: float = 16.0) -> dict[str, Tensor]:
+    """What such an adapter adds to each kernel: key -> float64. Arguments and errors as in `merge_lora`."""
     if not is_lora(lora):
         odd = next((key for key in lora if not key.endswith(ADAPTER)), "nothing")
         raise BadWeights(f"this adapter holds {odd}", "Light_VFI's adapters hold lora_A and lora_B weights only")
-    merged = dict(state)
+    changes = {}
     for layer in sorted({key[: -len(ADAPTER[0])] for key in lora}):
         down, up = (lora.get(layer + ending) for ending in ADAPTER)
         if down is None or up is None:
             raise BadWeights(f"the adapter has only half of {layer}", "lora_A and lora_B belong together")
-        merged[f"{layer}.weight"] = _with_adapter(layer, merged.get(f"{layer}.weight"), down, up, alpha)
-    return merged
+        changes[f"{layer}.weight"] = _change(layer, state.get(f"{layer}.weight"), down, up, alpha)
+    return changes
 
 
-def _with_adapter(layer: str, weight: Tensor | None, down: Tensor, up: Tensor, alpha: float) -> Tensor:
-    """One layer's merged kernel."""
+def _change(layer: str, weight: Tensor | None, down: Tensor, up: Tensor, alpha: float) -> Tensor:
+    """What one layer's kernel gains."""
     if weight is None:
         raise BadWeights(f"the adapter changes {layer}, which the base weights do not have", "an adapter of this base")
     rank, inputs = down.shape[:2]
@@ -116,8 +124,7 @@ def _with_adapter(layer: str, weight: Tensor | None, down: Tensor, up: Tensor, a
             "an adapter of this base is needed",
             "--lora with a file trained on these weights",
         )
-    delta = torch.einsum("oryx,ri->oiyx", up.double(), down.double()[:, :, 0, 0])
-    return (weight.double() + alpha / rank * delta).to(weight.dtype)
+    return alpha / rank * torch.einsum("oryx,ri->oiyx", up.double(), down.double()[:, :, 0, 0])
 
 
 def _row(name: str, channels: int, about: str) -> Entry:

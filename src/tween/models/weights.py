@@ -126,11 +126,19 @@ def write(state: StateDict, path: str | Path, *, name: str, **metadata: str) -> 
     Raises:
         CannotWrite: the folder is missing or closed to us.
     """
-    path = Path(path)
+    write_plain(state, Path(path), {"name": name, "tween": __version__, **metadata})
+
+
+def write_plain(state: StateDict, path: Path, metadata: dict[str, str]) -> None:
+    """Save tensors as safetensors with just this metadata. All or nothing.
+
+    Raises:
+        CannotWrite: the folder is missing or closed to us.
+    """
     part = path.with_name(path.name + ".part")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     try:
-        save_file(tensors, part, metadata={"name": name, "tween": __version__, **metadata})
+        save_file(tensors, part, metadata=metadata)
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

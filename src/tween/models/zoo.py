@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, BadWeights, NoWeights, UnknownModel, near
-from . import ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, weights
+from . import adapters, ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, tweennet, weights
 from .entry import Entry, StateDict, Weights
 from .model import Model, Spec
 
@@ -29,6 +30,7 @@ def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
     return [
         classic.ROWS + ahead.ROWS,
+        tweennet.ROWS,
         ifrnet.ROWS + ifrvp.ROWS,
         rife.ROWS,
         emavfi.ROWS,
@@ -97,6 +99,7 @@ def load(
     *,
     name: str | None = None,
     scale: float = 1.0,
+    lora: Sequence[str | Path] = (),
     progress: shelf.Progress | None = None,
 ) -> Model:
     """A network with its weights, ready to run (`eval()`).
@@ -105,32 +108,50 @@ def load(
         name_or_path: `network`, `network@tag`, or the path of a weights file.
         name: whose weights the file holds, where its keys cannot tell: those of IFRNet-S and IFRVP are the same.
         scale: as in `create`.
+        lora: adapters that it wears, as `FILE` or `FILE:WEIGHT`: merged into its weights.
         progress: told of every piece of a file that has to be fetched, (bytes so far, bytes in all or None).
 
     Raises:
         UnknownModel: no such name or tag.
         NoWeights: there are none at hand, and none can be fetched.
         MissingFile, BadWeights: the file is not there, cannot be read, or fits nothing.
-        BadOption: a scale that the network cannot work at.
+        BadOption: a scale that the network cannot work at, or an adapter for what has no weights.
     """
+    model, row = _loaded(name_or_path, name, scale, progress)
+    adapters.dress(model, row.name, lora)
+    return model
+
+
+def _loaded(
+    name_or_path: str | Path, name: str | None, scale: float, progress: shelf.Progress | None
+) -> tuple[Model, Entry]:
+    """The network, and its row."""
     if is_path(name_or_path):
-        return load_file(Path(name_or_path), name=name, scale=scale)
+        return opened(Path(name_or_path), name=name, scale=scale)
     found = find(str(name_or_path))
     if not found.entry.trained:
-        return create(found.entry.name, scale=scale).eval()
+        return create(found.entry.name, scale=scale).eval(), found.entry
     path = found.path or shelf.fetch(found.entry.name, found.weights, progress=progress)
     if path.parent.name == "assets":
         weights.check_sha256(path, found.weights.sha256)
-    return load_file(path, name=found.entry.name, scale=scale)
+    return opened(path, name=found.entry.name, scale=scale)
 
 
 def load_file(path: Path, *, name: str | None = None, scale: float = 1.0) -> Model:
     """A network with the weights of a file; see `load`."""
+    return opened(path, name=name, scale=scale)[0]
+
+
+def opened(path: Path, *, name: str | None = None, scale: float = 1.0) -> tuple[Model, Entry]:
+    """A network with the weights of a file, and its row; see `load`."""
     stored = weights.read(path)
+    if adapters.KEY in stored.metadata:
+        label = adapters.card_of(stored.metadata[adapters.KEY], path).label
+        raise BadWeights(f"{path} is an adapter", "it changes a network and is none", f"--model {label} --lora {path}")
     row = entry(name) if name else said_or_seen(stored, path)
     model = create(row.name, scale=scale)
     weights.fit(model, renamed(row, stored.state, path), what=str(path), name=row.name)
-    return model.eval()
+    return model.eval(), row
 
 
 def is_path(name_or_path: str | Path) -> bool:
