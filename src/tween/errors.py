@@ -74,6 +74,10 @@ class Conflict(TweenError):
     """Options that are possible alone and impossible together."""
 
 
+class Busy(Conflict):
+    """Another run is writing the output at this moment."""
+
+
 class UnknownModel(TweenError):
     """A model name that the zoo does not know."""
 

@@ -5,6 +5,7 @@ source from the place where it left off --> passes, in the state they were in --
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -48,7 +49,7 @@ class Going:
 
     def __init__(self, sink: FrameSink, passes: Sequence[Interpolator], facts: dict[str, str], *, anew: bool) -> None:
         self._passes = passes
-        self._trail = passes[0].trail = Trail(sum(_reach(one) for one in passes) + WARM_UP)
+        self._trail = trail_for(passes)
         self._journal = Journal(sink, facts, anew=anew) if isinstance(sink, Resumable) else None
         self.frames = 0 if self._journal is None else self._journal.frames
         self._since: Fraction | None = None
@@ -68,7 +69,7 @@ class Going:
         if place is None:
             yield source
             return
-        self._restore(place, mark.opening)
+        restore(self._passes, self._trail, place, mark.opening)
         with feed:
             yield feed
             source.notes += [note for note in feed.notes if note not in source.notes]
@@ -84,18 +85,6 @@ class Going:
         if self._journal is None:
             return frames
         return self._journal.watched(frames, self._trail, journal.SEGMENT_FRAMES)
-
-    def _restore(self, place: Place, opening: Sequence[Fraction]) -> None:
-        first = self._passes[0]
-        first.tally.frames_in, first.tally.cuts = place.frames, place.cuts
-        if isinstance(first.cuts, CutDetector):
-            first.cuts.state = place.state
-        if isinstance(first.repeats, RepeatDetector):
-            first.repeats.state = place.repeats
-        self._trail.follow(opening)
-        for one in self._passes:
-            if len(opening) == 2:
-                one.timeline.between(*opening)  # timelines count from the first frame that they are asked about
 
 
 @contextmanager
@@ -116,7 +105,27 @@ def told(output: Path) -> Iterator[None]:
         raise
 
 
-def _reach(one: Interpolator) -> int:
+def restore(passes: Sequence[Interpolator], trail: Trail, place: Place, opening: Sequence[Fraction]) -> None:
+    """Put passes into the state they were in at a place; `opening` as in `Mark`."""
+    first = passes[0]
+    first.tally.frames_in, first.tally.cuts = place.frames, place.cuts
+    if isinstance(first.cuts, CutDetector):
+        first.cuts.state = place.state
+    if isinstance(first.repeats, RepeatDetector):
+        first.repeats.state = place.repeats
+    trail.follow(opening)
+    for one in passes:
+        if len(opening) == 2:
+            one.timeline.between(*opening)  # timelines count from the first frame that they are asked about
+
+
+def trail_for(passes: Sequence[Interpolator]) -> Trail:
+    """A trail long enough for the passes to start again on; it becomes the first one's."""
+    passes[0].trail = trail = Trail(sum(reach(one) for one in passes) + WARM_UP)
+    return trail
+
+
+def reach(one: Interpolator) -> int:
     """Frames that a pass looks at around a gap."""
     context = one.backend.spec.context
     return max(0, -context[0]) + max(1, context[-1]) + 1
@@ -143,7 +152,7 @@ def facts(config: RenderConfig, *, model: str, runs: str) -> dict[str, str]:
         if one.name not in NOT_OF_THE_FRAMES:
             found[f"--{one.name.replace('_', '-')}"] = _said(getattr(config, one.name))
     found["--model"] = f"{model}{_said_of_file(Path(model))}"
-    found["what runs it"] = runs
+    found["what runs it"] = re.sub(r":\d+", "", runs)  # of several like devices it does not matter which
     return found
 
 

@@ -2,6 +2,7 @@
 
     film.mp4.part/journal     line 1         what is being made of what: input, options, version
                               every other    a segment that is whole on the disk, and how to go on after it
+    film.mp4.part/*.piece     the same of a segment that was finished before those that come before it
 
 How to go on: the pipeline is started again a few source frames before the first frame that is missing, in the state it
 was in there, and what it makes before that frame is dropped. Those source frames are compared with what they were; if
@@ -14,7 +15,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -64,6 +65,37 @@ class Mark:
     places: tuple[Place, ...]
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A finished segment that waits for those before it.
+
+    Attributes:
+        number: its place among the film's segments.
+        begin: how the pipeline stood before it; None for the film's first.
+        end: how it stood after it, with places counted from where this part of the film was entered; None if the film
+            ends with it.
+    """
+
+    number: int
+    segment: Segment
+    begin: Mark | None
+    end: Mark | None
+
+    def follows(self, end: Mark) -> bool:
+        """Whether it is what a render of the whole makes after `end`: the pipeline was entered elsewhere, saw the same
+        pictures since, and has come to stand as it did."""
+        return self.begin is not None and _standing(self.begin) == _standing(end)
+
+    def counted(self, before: Mark) -> Piece:
+        """The same, source frames and cuts counted from the film's beginning; `before` is how it stood before it."""
+        if self.begin is None or self.end is None:
+            return self
+        here, there = self.begin.places[-1], before.places[-1]
+        frames, cuts = there.frames - here.frames, there.cuts - here.cuts
+        places = tuple(replace(p, frames=p.frames + frames, cuts=p.cuts + cuts) for p in self.end.places)
+        return replace(self, begin=before, end=replace(self.end, places=places))
+
+
 class Trail:
     """Where a render came along: the last source frames, as places to start again.
 
@@ -102,6 +134,7 @@ class Journal:
         done: finished segments, in order.
         last: how to go on after them; None where nothing is finished, or everything.
         is_complete: every frame is finished, and only the joining is missing.
+        pieces: finished segments beyond `done`, by number, with a gap before them.
 
     Raises:
         Conflict: something is finished, and was made from another input or with other options.
@@ -111,12 +144,13 @@ class Journal:
         self.done: list[Segment] = []
         self.last: Mark | None = None
         self.is_complete = False
+        self.pieces: dict[int, Piece] = {}
         self._sink, self._path, self._facts = sink, sink.draft.work / "journal", facts
         self._marks: dict[int, Mark] = {}
         self._whole = 0  # bytes of the file that are lines to keep
         if not anew:
             self._read()
-        if not self.done:
+        if not self.done and not self.pieces:
             sink.draft.clear(everything=True)
         sink.resume(self.done, self._finished)
 
@@ -138,11 +172,43 @@ class Journal:
                 self._marks[k] = trail.mark(frame.pts)
             yield frame
 
+    def keep(self, piece: Piece) -> None:
+        """Note a piece whose packets are in place."""
+        if not self._whole:
+            self._write([])
+        line = {"segment": asdict(piece.segment), "begin": _as_json(piece.begin), "mark": _as_json(piece.end)}
+        with (self.folder / f"{piece.number:08d}.piece").open("wb") as file:
+            file.write(json.dumps(line, default=str).encode() + b"\n")
+            on_disk(file)
+        self.pieces[piece.number] = piece
+        self._sink.draft.keeps = True
+
+    def take(self, piece: Piece) -> None:
+        """A piece comes next: it is waited for no longer."""
+        self._append(piece.segment, piece.end)
+        self.last, self.is_complete = piece.end, piece.end is None
+        self.drop(piece.number)
+
+    def drop(self, number: int) -> None:
+        """Forget a piece."""
+        self.pieces.pop(number, None)
+        (self.folder / f"{number:08d}.piece").unlink(missing_ok=True)
+
+    def hand_over(self) -> None:
+        """Tell the sink what is finished by now."""
+        self._sink.resume(self.done, self._finished)
+
     def _finished(self, segment: Segment) -> None:
+        self._append(segment, self._marks.pop(self.frames + segment.frames, None))
+
+    def _append(self, segment: Segment, mark: Mark | None) -> None:
         self.done.append(segment)
-        mark = self._marks.pop(self.frames, None)
+        self._write([{"segment": asdict(segment), "mark": _as_json(mark)}])
+        self._sink.draft.keeps = True
+
+    def _write(self, entries: list[dict[str, Any]]) -> None:
         lines: list[dict[str, Any]] = [] if self._whole else [{"facts": self._facts}]
-        lines.append({"segment": asdict(segment), "mark": None if mark is None else asdict(mark)})
+        lines += entries
         text = b"".join(json.dumps(line, default=str).encode() + b"\n" for line in lines)
         with self._path.open("r+b" if self._whole else "wb") as file:
             file.seek(self._whole)
@@ -167,12 +233,22 @@ class Journal:
                 break
             found.append((segment, _mark(entry["mark"])))
             whole += len(line)
-        if not found:
+        pieces = self._waiting()
+        if not found and not pieces:
             return
-        self._compare(head["facts"], sum(segment.frames for segment, _ in found))
+        self._compare(head["facts"], sum(s.frames for s in [*(s for s, _ in found), *(p.segment for p in pieces)]))
         self.done, self._whole = [segment for segment, _ in found], whole
-        self.last = found[-1][1]
-        self.is_complete = self.last is None
+        self.last = found[-1][1] if found else None
+        self.is_complete = bool(found) and self.last is None
+        self.pieces = {piece.number: piece for piece in pieces if piece.number >= len(found)}
+
+    def _waiting(self) -> list[Piece]:
+        pieces = []
+        for path in sorted(self.folder.glob("*.piece")):
+            entry = _parsed(path.read_bytes())
+            if entry is not None and self._is_there(segment := _segment(entry["segment"])):
+                pieces.append(Piece(int(path.stem), segment, _mark(entry["begin"]), _mark(entry["mark"])))
+        return pieces
 
     def _is_there(self, segment: Segment) -> bool:
         draft = self._sink.draft
@@ -252,6 +328,15 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _segment(entry: dict[str, Any]) -> Segment:
     return Segment(**{**entry, "begin": Fraction(entry["begin"]), "size": tuple(entry["size"])})
+
+
+def _as_json(mark: Mark | None) -> dict[str, Any] | None:
+    return None if mark is None else asdict(mark)
+
+
+def _standing(mark: Mark) -> tuple[Any, ...]:
+    """All of a mark that decides what comes after it."""
+    return mark.pts, mark.opening, [(p.pts, p.print, p.state, p.repeats) for p in mark.places]
 
 
 def _mark(entry: dict[str, Any] | None) -> Mark | None:

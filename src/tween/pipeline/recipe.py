@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..video.stream import Encoding, FrameSink, FrameSource
     from .confidence import Guard
     from .interpolator import Interpolator, Tally
+    from .kit import Kit
 
 
 NEARLY = Fraction(1, 400)  # of a rate: 60 for 59.94
@@ -102,8 +103,13 @@ class Report:
 Watch = Callable[[Status], None]
 
 
-def render(config: RenderConfig, watch: Watch | None = None) -> Report:
+def render(config: RenderConfig, watch: Watch | None = None, kit: Kit | None = None) -> Report:
     """Render a video as `config` says.
+
+    Args:
+        config: what is asked for.
+        watch: told of every frame.
+        kit: what earlier renders of this process loaded.
 
     Raises:
         TweenError: any mistake of the user's, before the output is touched where that can be known.
@@ -119,12 +125,12 @@ def render(config: RenderConfig, watch: Watch | None = None) -> Report:
             f"--report {config.report}", f"the folder {config.report.parent} is not there", "make it first"
         )
     report = Report(str(output_of(config)), config.model)
-    with _opened(config) as source:
+    with opened(config) as source:
         timeline, report.notes = bound(timeline, source.info)
-        encoding = _encoding(config, timeline, source.info)
+        encoding = encoding_of(config, timeline, source.info)
         encoding = replace(encoding, segment=segment_frames(config))
         with told(Path(report.output)), open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _seeing_through(_prepared(config, source.info, report, watch), source, sink)
+            backend = seeing_through(_prepared(config, source.info, report, watch, kit), source, sink)
             guard = Guard(config.fallback)
             passes = interpolators(backend, timeline, source.info, config.cuts, config.repeats, guard)
             begun = time.perf_counter()
@@ -160,10 +166,10 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
     ahead = 1 if config.ahead is None else config.ahead
     report = Report(str(output_of(config)), config.model)
     score = Score()
-    with _opened(config) as source:
-        encoding = replace(_encoding(config, Times(1), source.info), others=whole)
+    with opened(config) as source:
+        encoding = replace(encoding_of(config, Times(1), source.info), others=whole)
         with open_sink(report.output, like=source, encoding=encoding) as sink:
-            backend = _seeing_through(_prepared(config, source.info, report, watch), source, sink)
+            backend = seeing_through(_prepared(config, source.info, report, watch), source, sink)
             predictor = Predictor(backend, None if config.cuts == "off" else CutDetector())
 
             def foretold(frames: Iterable[Frame]) -> Iterable[Frame]:
@@ -182,7 +188,8 @@ def predict(config: PredictConfig, watch: Watch | None = None) -> Report:
 
 
 @contextmanager
-def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
+def opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
+    """The source that is asked for."""
     from ..video.doors import open_source
 
     rate = None if config.source_rate is None else positive(config.source_rate, "--source-rate")
@@ -193,7 +200,8 @@ def _opened(config: RenderConfig | PredictConfig) -> Iterator[FrameSource]:
         yield source
 
 
-def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: VideoInfo) -> Encoding:
+def encoding_of(config: RenderConfig | PredictConfig, timeline: Timeline, info: VideoInfo) -> Encoding:
+    """How the output is written; `timeline` is bound."""
     from ..video.stream import Encoding
 
     return Encoding(
@@ -209,39 +217,26 @@ def _encoding(config: RenderConfig | PredictConfig, timeline: Timeline, info: Vi
     )
 
 
-def _prepared(config: RenderConfig | PredictConfig, info: VideoInfo, report: Report, watch: Watch | None) -> Backend:
+def _prepared(
+    config: RenderConfig | PredictConfig, info: VideoInfo, report: Report, watch: Watch | None, kit: Kit | None = None
+) -> Backend:
     """The model that was asked for, on what runs it best; the report says which."""
-    from ..backends import prepare, wrappers
-    from ..models import zoo
+    from .kit import Kit, model_name
 
     begun = time.perf_counter()
-    default = zoo.DEFAULT_PREDICTOR if isinstance(config, PredictConfig) else zoo.DEFAULT
-    report.model = default if config.model == "default" else config.model
+    report.model = model_name(config)
 
     def fetched(done: int, total: int | None) -> None:
         if watch is not None:
             watch(Status(done, total, report.model, "", fetching=True))
 
-    model = zoo.load(report.model, scale=config.scale, progress=fetched)
-
-    def made(size: tuple[int, int]) -> Backend:
-        return prepare.prepare(
-            model,
-            size,
-            backend=config.backend,
-            device=config.device,
-            precision=config.precision,
-            label=Path(report.model).stem,
-        )
-
-    family = prepare.family(model)
-    backend = wrappers.wrapped(made, info.size, model.spec, family=family, tile=config.tile, tta=config.tta)
+    backend = (kit or Kit()).backend(config, info.size, progress=fetched)
     report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
     report.load_seconds = time.perf_counter() - begun
     return backend
 
 
-def _seeing_through(backend: Backend, source: FrameSource, sink: FrameSink) -> Backend:
+def seeing_through(backend: Backend, source: FrameSource, sink: FrameSink) -> Backend:
     """The backend for frames with transparency, where the source has some and the sink keeps it."""
     from ..backends.alpha import WithAlpha
 

@@ -4,6 +4,7 @@ one step; of what is not, nothing stays but what a later run can go on from.
     film.mp4.part/  lock                 held while a run writes here
                     journal              what is finished (pipeline/journal.py)
                     00000000.packets     finished segments (video/segments.py)
+                    00000002.piece       one that is finished before those that come before it (batch)
                     film.mp4             all of them in one file, for the moment before it is renamed
 """
 
@@ -21,6 +22,7 @@ from av.error import FFmpegError
 
 from ..errors import (
     BrokenClock,
+    Busy,
     CannotWrite,
     Conflict,
     DiskFull,
@@ -31,7 +33,7 @@ from ..errors import (
 )
 
 FRAME = re.compile(r"frame_\d{6,}\.png")  # what a folder of ours holds
-OURS = re.compile(r"lock|journal|\d{8,}\.packets")
+OURS = re.compile(r"lock|journal|\d{8,}\.(packets|piece)")
 TRIES = 5  # at a folder that another run may remove just then
 RECURRING = (BrokenClock, UnknownTime, UnsupportedStream)
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -145,7 +147,7 @@ class Draft:
             lock.close()
             if not is_ours:
                 break
-        raise Conflict(
+        raise Busy(
             f"another run is writing {self.path} at this moment", "one at a time", "wait for it, or -o another name"
         )
 

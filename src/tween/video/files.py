@@ -124,6 +124,11 @@ class FileSource:
         source.alpha = self.alpha
         return source
 
+    def moment(self, ticks: int) -> Fraction:
+        """When a picture is shown whose packet says `ticks` of the stream's clock, seconds."""
+        told = ticks * self._promises.grid
+        return self._unrounded(told, told if self._clock is None else self._clock)
+
     def __enter__(self) -> FileSource:
         return self
 

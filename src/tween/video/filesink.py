@@ -86,6 +86,11 @@ class FileSink:
         self._finished: Callable[[Segment], None] | None = None
         self._log: PacketWriter | None = None
 
+    @property
+    def is_split(self) -> bool:
+        """Whether it grows in segments that stand alone."""
+        return self._encoding.segment > 0
+
     def resume(self, done: Sequence[Segment], finished: Callable[[Segment], None]) -> None:
         """Before the first frame: go on after `done`, and call `finished` for each segment more."""
         self._segments, self._finished = list(done), finished
@@ -122,7 +127,6 @@ class FileSink:
             self.draft.settle(error)
             if error is None:
                 self._finish()
-                self.draft.commit()
         except (OSError, FFmpegError) as broken:
             raise self.draft.failure(broken) from broken
         finally:
@@ -302,8 +306,7 @@ class FileSink:
 
     def _finish(self) -> None:
         if self._held is not None:
-            rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
-            self._encode(self._held, self._held.duration or 1 / rate)
+            self._encode_last(self._held)
         elif not self._segments:
             raise EmptyVideo("no frame was written", "at least one is needed")
         if self._encoding.segment:
@@ -318,6 +321,11 @@ class FileSink:
             container, self._container = self._container, None
             container.close()
             self._put_shape()
+        self.draft.commit()
+
+    def _encode_last(self, frame: Frame) -> None:
+        rate = self._encoding.rate or self._like.info.rate / self._encoding.stretch
+        self._encode(frame, frame.duration or 1 / rate)
 
     def _put_shape(self) -> None:
         """Matroska says the shape of a pixel beside its codec; what writes it cannot be told."""
