@@ -26,6 +26,8 @@ SUFFIXES: Final = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv",
     ".3gp", ".mxf", ".gif", ".apng", ".png", ".webp", ".y4m",
 )  # fmt: skip
+# what browsers may be able to play as it is, and the type that they are told
+MIMES: Final = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
 UPLOAD: Final = "tween-upload"
 RESULT: Final = "tween-result"
 

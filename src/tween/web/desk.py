@@ -193,6 +193,7 @@ class Desk:
         try:
             job.result = await child.ask(order, told=told)
             job.state = "done"
+            self._remember_speed(job)
         except Told as error:
             job.state, job.error = "failed", str(error)
         except Fault:
@@ -203,6 +204,16 @@ class Desk:
         finally:
             job.touched = time.time()
             weighing.cancel()
+
+    def _remember_speed(self, job: Job) -> None:
+        """What a whole render took says more than a measurement of its first frames."""
+        done, pixels = job.result, job.outcome["width"] * job.outcome["height"] / 1e6
+        made = done["frames_out"] - done["resumed"]
+        if not (made and done["rendered"] and pixels):
+            return
+        model = done["model_share"] * done["seconds"]
+        speed = {"model": model / done["rendered"] / pixels, "other": (done["seconds"] - model) / made / pixels}
+        self._speeds[done["model"], job.options.get("codec", "auto")] = speed
 
     async def _weigh(self, job: Job, child: Child) -> None:
         """End a render that outgrows what is kept here."""

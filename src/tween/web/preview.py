@@ -12,8 +12,8 @@ from av.video.stream import VideoStream
 
 from ..frame import Frame, VideoInfo
 from ..video.doors import open_source
+from .asked import MIMES
 
-MIMES: Final = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
 PLAYS: Final = {  # codecs of browsers by container, as ffmpeg calls both
     "mov,mp4,m4a,3gp,3g2,mj2": {"h264", "av1"},
     "matroska,webm": {"vp8", "vp9", "av1"},

@@ -26,12 +26,12 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
 from ..errors import BadOption, Conflict, DiskFull, MissingFile, TooMuch, TooSlow, TweenError
+from .asked import MIMES
 from .body import blocks, declared, object_in
 from .child import Fault
 from .desk import OURS, Desk
 from .guard import App, Guard
 from .jobs import IDENTITY, Job
-from .preview import MIMES
 from .settings import Settings, said_bytes
 
 PAGE: Final = {

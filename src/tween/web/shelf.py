@@ -19,7 +19,7 @@ def models() -> dict[str, Any]:
 
 
 def _facts(row: Entry) -> dict[str, Any]:
-    parameters, gmacs = FIGURES[row.name] if row.trained else (0, 0.0)
+    parameters, gmacs = FIGURES.get(row.name, (0, 0.0))
     return {
         "name": row.name,
         "about": row.about,
