@@ -39,20 +39,28 @@ class Train(TrainConfig):
 
 def run(argv: Sequence[str]) -> int:
     """Parse, train, report. Returns the exit code: 130 if somebody stopped it."""
+    return run_as("train", argv, TrainConfig())
+
+
+def run_as(command: str, argv: Sequence[str], given: TrainConfig) -> int:
+    """`run` for a command of this name; `given` is what a recipe and flags are laid upon."""
     words = list(argv)
     asks = not words or words[0] in ("-h", "--help")
     if not asks and words[0].startswith("-"):
-        raise BadOption(f"tween train {words[0]}", "the recipe comes first", "tween train recipes/quick.yaml ...")
+        fix = f"tween {command} recipes/{'quick' if command == 'train' else 'lora-anime'}.yaml ..."
+        raise BadOption(f"tween {command} {words[0]}", "the recipe comes first", fix)
     recipe = None if asks else Path(words[0])
-    defaults = TrainConfig() if recipe is None else read(recipe)
+    defaults = given if recipe is None else read(recipe, given)
     args = tyro.cli(
         Train,
         default=Train(**{f.name: getattr(defaults, f.name) for f in dataclasses.fields(TrainConfig)}),
         args=["--help"] if asks else words[1:],
-        prog="tween train RECIPE",
+        prog=f"tween {command} RECIPE",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     config = TrainConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(TrainConfig)})
+    if given.lora.rank and not config.lora.rank:
+        raise BadOption("tween lora with --lora.rank 0", "an adapter has a rank", f"--lora.rank {given.lora.rank}")
     folder = args.run or Path("runs") / (recipe.stem if recipe else "run")
     logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="note: %(message)s")
     outcome = trained(config, folder, hidden=args.quiet or args.json)
@@ -82,13 +90,15 @@ def trained(config: TrainConfig, folder: Path, *, hidden: bool) -> Outcome:
             shown.update(task, description=f"{words}, {now.samples_per_second:.1f} samples/s", completed=now.progress)
 
         outcome = train(config, folder, watch)
-    say(summary(outcome), hidden=hidden)
+    say(summary(outcome, config), hidden=hidden)
     return outcome
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: Outcome, config: TrainConfig) -> str:
     """How a run ended, in one line."""
     score = "" if outcome.best is None else f", best PSNR {outcome.best:.2f} dB"
     on = "; the same command goes on" if outcome.why == "interrupted" else ""
     done = f"{outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}, {outcome.share:.0%} of it computing{on}"
-    return f"{outcome.folder}: {done}. tween interpolate IN --rate 60 --model {outcome.folder / 'best.safetensors'}"
+    best = outcome.folder / "best.safetensors"
+    use = f"--model {config.start or config.model} --lora {best}" if config.lora.rank else f"--model {best}"
+    return f"{outcome.folder}: {done}. tween interpolate IN --rate 60 {use}"

@@ -118,16 +118,16 @@ def changes(base: StateDict, learnt: StateDict, config: LoraConfig) -> dict[str,
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in learnt.items():
         layer, part = split(key)
-        layers.setdefault(layer, {})[part] = value
-    empty = torch.empty(0)
-    return {f"{k}.weight": delta(k, base.get(f"{k}.weight", empty), parts, config) for k, parts in layers.items()}
+        layers.setdefault(layer, {})[part] = value.cpu()  # not every device knows float64
+    none = torch.empty(0)
+    return {f"{k}.weight": delta(k, base.get(f"{k}.weight", none).cpu(), parts, config) for k, parts in layers.items()}
 
 
 def merged(base: StateDict, added: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A plain state dict: `base` with `added` (float64) upon it, each of its own kind, rounded once."""
     told = dict(base)
     for key, value in added.items():
-        told[key] = (base[key].double() + value.to(base[key].device)).to(base[key].dtype)
+        told[key] = (base[key].cpu().double() + value).to(base[key])
     return told
 
 

@@ -117,15 +117,19 @@ def load(
         MissingFile, BadWeights: the file is not there, cannot be read, or fits nothing.
         BadOption: a scale that the network cannot work at, or an adapter for what has no weights.
     """
-    model, row = _loaded(name_or_path, name, scale, progress)
+    model, row = load_row(name_or_path, name=name, scale=scale, progress=progress)
     adapters.dress(model, row.name, lora)
     return model
 
 
-def _loaded(
-    name_or_path: str | Path, name: str | None, scale: float, progress: shelf.Progress | None
+def load_row(
+    name_or_path: str | Path,
+    *,
+    name: str | None = None,
+    scale: float = 1.0,
+    progress: shelf.Progress | None = None,
 ) -> tuple[Model, Entry]:
-    """The network, and its row."""
+    """The network, and its row; see `load`."""
     if is_path(name_or_path):
         return opened(Path(name_or_path), name=name, scale=scale)
     found = find(str(name_or_path))

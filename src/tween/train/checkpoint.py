@@ -20,9 +20,8 @@ import torch
 import yaml
 
 from ..errors import BadWeights, CannotWrite, Conflict, DiskFull
-from ..models import weights
 from .config import TrainConfig
-from .recipe import as_plain, differences
+from .recipe import as_plain, differences, filled
 
 STATE, LAST, BEST, RECIPE, LOG = "state.pt", "last.safetensors", "best.safetensors", "recipe.yaml", "log.jsonl"
 
@@ -65,7 +64,10 @@ def open_run(folder: Path, config: TrainConfig) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if recipe.is_file():
-            changed = differences(yaml.safe_load(recipe.read_text()), as_plain(config))
+            then = filled(
+                TrainConfig, yaml.safe_load(recipe.read_text()), where=recipe.name
+            )  # perhaps an older tween's
+            changed = differences(as_plain(then), as_plain(config))
             if changed:
                 got = f"{folder} holds a run of another recipe ({'; '.join(changed[:6])})"
                 raise Conflict(got, "a run goes on with its own recipe", "the same options, or another --run DIR")
@@ -94,11 +96,6 @@ def load_state(folder: Path) -> dict[str, Any]:
         fix = f"remove it and begin from the weights: --start {folder / LAST}"
         raise BadWeights(got, "a state that a run saved is needed", fix) from error
     return state
-
-
-def save_weights(path: Path, state: dict[str, torch.Tensor], name: str, **said: str) -> None:
-    """Weights that `--model` opens, with what made them."""
-    written(path, lambda part: weights.write(state, part, name=name, **said))
 
 
 class Log:

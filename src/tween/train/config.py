@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from ..data.changes import Augment
 from ..errors import BadOption
+from ..models import lora_config
+from ..models.lora_config import LoraConfig
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class TrainConfig:
     model: str = "ifrnet-s"
     """A name from `tween models`."""
     start: str | None = None
-    """Weights to begin from: a name or a file. Not given: from nothing."""
+    """Weights to begin from: a name or a file. Not given: from nothing; for an adapter, the model's own."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """Of rank 1 and up: an adapter learns, and the network rests. Use it with --lora FILE."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which footage, and how samples are cut from it."""
     losses: dict[str, Any] = field(default_factory=lambda: {"charbonnier": 1.0})
@@ -174,6 +178,8 @@ def checked(config: TrainConfig) -> TrainConfig:
         raise BadOption(got, "equal whole parts are needed", f"--optim.accumulate {2 if optim.batch % 2 == 0 else 1}")
     if optim.schedule == "plateau" and config.val.root is None and config.data.synthetic == 1:
         raise BadOption("--optim.schedule plateau without validation", "it needs --val.root", "--optim.schedule cosine")
+    if config.lora != LoraConfig():
+        lora_config.checked(config.lora)
     ends = [phase.until for phase in config.phases]
     if ends and (ends != sorted(ends) or ends[-1] != 1 or ends[0] <= 0):
         raise BadOption(f"phases that end at {ends}", "growing parts of the run, the last one 1, are needed")

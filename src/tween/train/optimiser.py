@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from .config import OptimConfig
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
 
 
-def optimiser_of(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """The optimiser, its parameters grouped by rate and by whether they decay.
+def optimiser_of(model: nn.Module, optim: OptimConfig, resting: frozenset[str] = frozenset()) -> torch.optim.Optimizer:
+    """The optimiser, its parameters grouped by rate and by whether they decay; those that are `resting` stay out.
 
     Every group says `scale`, its rate as a part of the whole run's.
 
@@ -24,6 +24,8 @@ def optimiser_of(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
     check_parts(model, optim.scales, "--optim.scales")
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
+        if name in resting:
+            continue
         scale = next((s for part, s in optim.scales.items() if is_part(name, part)), 1.0)
         decay = optim.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
@@ -38,15 +40,15 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["scale"]
 
 
-def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
-    """Let all learn but `parts`, beginnings of parameter names.
+def freeze(model: nn.Module, parts: tuple[str, ...], resting: frozenset[str] = frozenset()) -> None:
+    """Let all learn but `parts`, beginnings of parameter names, and what is `resting` for ever.
 
     Raises:
         BadOption: a part that the network has not, or nothing is left to learn.
     """
     check_parts(model, parts, "frozen")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(is_part(name, part) for part in parts))
+        parameter.requires_grad_(name not in resting and not any(is_part(name, part) for part in parts))
         if not parameter.requires_grad:
             parameter.grad = None
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -85,12 +87,12 @@ class Average:
     The decay rises from 0 so that the first steps count less: min(decay, (1 + n) / (10 + n)).
 
     Args:
-        model: whose weights. decay: 0 to 1; 0 keeps none, and `state` is the network's own.
+        read: gives the weights as they are. decay: 0 to 1; 0 keeps none, and `state` is the network's own.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.seen = model, decay, 0
-        self._state = {key: value.detach().clone() for key, value in model.state_dict().items()} if decay else None
+    def __init__(self, read: Callable[[], dict[str, Tensor]], decay: float) -> None:
+        self.read, self.decay, self.seen = read, decay, 0
+        self._state = {key: value.detach().clone() for key, value in read().items()} if decay else None
 
     @torch.no_grad()
     def see(self) -> None:
@@ -99,7 +101,7 @@ class Average:
         if self._state is None:
             return
         decay = min(self.decay, (1 + self.seen) / (10 + self.seen))
-        for key, value in self.model.state_dict().items():
+        for key, value in self.read().items():
             if value.is_floating_point():
                 self._state[key].lerp_(value, 1 - decay)
             else:
@@ -107,7 +109,7 @@ class Average:
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights under the network's keys."""
-        return self.model.state_dict() if self._state is None else self._state
+        return self.read() if self._state is None else self._state
 
     def load(self, state: Mapping[str, Tensor], seen: int) -> None:
         """Go on from a saved average."""

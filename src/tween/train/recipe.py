@@ -16,8 +16,8 @@ from .config import TrainConfig
 RESUMABLE = frozenset({"steps", "minutes", "save_every", "device", "data.workers", "data.root", "val.root"})
 
 
-def read(path: Path) -> TrainConfig:
-    """A recipe.
+def read(path: Path, given: TrainConfig | None = None) -> TrainConfig:
+    """A recipe; what it does not say is as in `given`.
 
     Raises:
         MissingFile: no such file. BadOption: not YAML, an unknown key (with near misses), or a value of another kind.
@@ -28,7 +28,15 @@ def read(path: Path) -> TrainConfig:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise BadOption(f"{path} is not YAML", str(error).replace("\n", " ")) from error
-    return filled(TrainConfig, content or {}, where=path.name)
+    return filled(TrainConfig, laid(content or {}, as_plain(given)) if given else content or {}, where=path.name)
+
+
+def laid(upper: Any, lower: Any) -> Any:
+    """One mapping upon another, key by key; what is no mapping hides what is below."""
+    if not (isinstance(upper, dict) and isinstance(lower, dict)):
+        return upper
+    both = {key: laid(value, lower[key]) if key in lower else value for key, value in upper.items()}
+    return {**lower, **both}
 
 
 def filled(kind: Any, content: Any, *, where: str) -> Any:

@@ -28,6 +28,7 @@ from ..models.weights import shapes_of
 from . import checkpoint
 from .board import Board
 from .config import Phase, TrainConfig, checked
+from .learner import learner_of
 from .objective import Objective
 from .optimiser import Average, freeze, optimiser_of, set_dropout, set_rate
 from .ranks import Ranks, join, leave
@@ -105,20 +106,22 @@ class Trainer:
 
     Args:
         config: checked. folder: the run's files. ranks: this process among its peers.
+        footage: clips that are at hand already; None: those that the config names.
     """
 
-    def __init__(self, config: TrainConfig, folder: Path, ranks: Ranks) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, ranks: Ranks, footage: Footage | None = None) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         self.device = device_of(config.device, ranks)
-        self.footage = Footage(config)
+        self.footage = Footage(config) if footage is None else footage
         for note in dict.fromkeys(self.footage.notes) if ranks.leads else ():
             log.info("%s", note)
         resumes = checkpoint.open_run(folder, config) if ranks.leads else (folder / checkpoint.STATE).is_file()
         resumes = bool(ranks.agree(float(resumes), self.device))
         torch.manual_seed(config.seed)
         self.model = self._model()
-        self.average = Average(self.model, config.optim.average)
-        self.optimiser = optimiser_of(self.model, config.optim)
+        self.learner = learner_of(self.model, config.model, config.start or config.model, config.lora)
+        self.average = Average(self.learner.state, config.optim.average)
+        self.optimiser = optimiser_of(self.model, config.optim, self.learner.resting)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.clock, self.plateau = Clock(config.steps, config.minutes), Plateau()
         teacher = self._teacher(config.teacher) if config.teacher else None
@@ -133,7 +136,8 @@ class Trainer:
 
     def _model(self) -> Model:
         config = self.config
-        model = zoo.load(config.start, name=named(config)) if config.start else zoo.create(config.model)
+        start = config.start or (config.model if config.lora.rank else None)
+        model = zoo.load(start, name=named(config)) if start else zoo.create(config.model)
         if config.start and zoo.signature(config.model).shapes != shapes_of(model.state_dict()):
             raise BadOption(f"--start {config.start} for {config.model}", "weights of the same network are needed")
         if not any(True for _ in model.parameters()):
@@ -201,7 +205,7 @@ class Trainer:
         if phase == self.phase:
             return drawn
         self.phase = phase
-        freeze(self.model, phase.frozen)
+        freeze(self.model, phase.frozen, self.learner.resting)
         parts = self.config.optim.accumulate
         plan = self.footage.plan(self.model.spec, phase.crop, self._batch() // parts, self.objective.needs_flow)
         lanes = self.ranks.lanes(plan.batch)
@@ -291,7 +295,7 @@ class Trainer:
     def _validate(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
         if self.ranks.leads and self.judge.can:
-            scores, pictures = self.judge.scored(self.average.state(), self.device)
+            scores, pictures = self.judge.scored(self.learner.plain(self.average.state()), self.device)
             self.score = scores["psnr"]
             if numbers:
                 numbers.add(self.clock.step, **{f"val_{name}": value for name, value in scores.items()})
@@ -314,11 +318,12 @@ class Trainer:
     def _keep(self, file: str) -> None:
         score = "" if self.score is None else f"{self.score:.3f}"
         said = {"step": str(self.clock.step), "psnr": score, "context": str(self.model.spec.context)}
-        checkpoint.save_weights(self.folder / file, self.average.state(), self.config.model, **said)
+        state = self.average.state()
+        checkpoint.written(self.folder / file, lambda part: self.learner.write(part, state, **said))
 
     def _state(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
+            "model": self.learner.state(),
             "average": self.average.state(),
             "seen": self.average.seen,
             "optimiser": self.optimiser.state_dict(),
@@ -332,7 +337,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state = checkpoint.load_state(self.folder)
-        self.model.load_state_dict(state["model"])
+        self.learner.restore(state["model"])
         self.average.load(state["average"], state["seen"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
