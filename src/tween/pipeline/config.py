@@ -38,7 +38,9 @@ class _InOut:
 
 
 @dataclass(frozen=True)
-class _Wanted(_InOut):
+class Wanted:
+    """Which frames are made: the same for every command that renders on a timeline."""
+
     rate: Annotated[str | None, option("R")] = None
     """Frames a second of the output, constant: 60, 59.94, 24000/1001."""
     times: Annotated[int | None, option("N")] = None
@@ -50,7 +52,7 @@ class _Wanted(_InOut):
 
 
 @dataclass(frozen=True)
-class _Running:
+class Running:
     """What runs, and how the result is written: the same for every command that renders."""
 
     model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
@@ -97,18 +99,24 @@ class _Running:
 
 
 @dataclass(frozen=True)
-class RenderConfig(_Running, _Wanted):
-    """Everything that decides what a render makes. Exactly one of `rate`, `times`, `slow` and `curve` is
-    set, or `rate` beside one of the last two."""
+class Between:
+    """What lies between two frames, where that is not just for the model to say."""
 
     repeats: Annotated[Literal["keep", "retime"], option(hint="keep")] = "keep"
     """Drawings shown for several frames (film in 60 Hz, animation on twos): keep them, or spread the motion evenly."""
     fallback: Annotated[Literal["hold", "blend", "off"], option(hint="blend")] = "blend"
     """Between frames that cannot be matched at all: hold the nearer one, cross-fade, or render nevertheless."""
-    report: Annotated[Path | None, option("FILE")] = None
-    """Write where nothing was rendered, and why, as JSON."""
     no_resume: bool = False
     """Start anew, and do not go on with what a killed run left beside the output."""
+
+
+@dataclass(frozen=True)
+class RenderConfig(Between, Running, Wanted, _InOut):
+    """Everything that decides what a render makes. Exactly one of `rate`, `times`, `slow` and `curve` is
+    set, or `rate` beside one of the last two."""
+
+    report: Annotated[Path | None, option("FILE")] = None
+    """Write where nothing was rendered, and why, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class _Ahead(_InOut):
 
 
 @dataclass(frozen=True)
-class PredictConfig(_Running, _Ahead):
+class PredictConfig(Running, _Ahead):
     """Everything that decides what a prediction makes."""
 
 
@@ -159,17 +167,20 @@ def output_of(config: RenderConfig | PredictConfig) -> Path:
     if is_pattern(config.input):  # the result is a folder beside its folder
         folder = config.input.parent.resolve()
         return folder.with_name(f"{folder.name}-{what}")
-    suffix = config.input.suffix.lower()
-    kept = suffix if suffix in KEPT else "" if config.input.is_dir() else ".mp4"
-    if kept in ANIMATIONS and config.codec != "auto":
+    return config.input.with_name(f"{config.input.stem}-{what}{suffix_for(config.input, config.codec)}")
+
+
+def suffix_for(path: Path, codec: Codec) -> str:
+    """The suffix of what is made of an input with a codec; "" is a folder of pictures."""
+    suffix = path.suffix.lower()
+    kept = suffix if suffix in KEPT else "" if path.is_dir() else ".mp4"
+    if kept in ANIMATIONS and codec != "auto":
         kept = ".mp4"
-    if kept == ".webm" and config.codec not in ("auto", "av1", "vp9"):
+    if kept == ".webm" and codec not in ("auto", "av1", "vp9"):
         kept = ".mp4"
-    if config.codec == "ffv1" and kept == ".mp4":
-        kept = ".mkv"
-    elif config.codec == "prores" and kept == ".mp4":
-        kept = ".mov"
-    return config.input.with_name(f"{config.input.stem}-{what}{kept}")
+    if codec == "ffv1" and kept == ".mp4":
+        return ".mkv"
+    return ".mov" if codec == "prores" and kept == ".mp4" else kept
 
 
 def _what(config: RenderConfig | PredictConfig) -> str:

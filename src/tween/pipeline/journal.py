@@ -104,6 +104,7 @@ class Trail:
     """
 
     def __init__(self, length: int) -> None:
+        self.length = length
         self._places: deque[Place] = deque(maxlen=length)
         self._opening: tuple[Fraction, ...] = ()
 
