@@ -182,6 +182,16 @@ def mix_of(asked: Sequence[str | Path]) -> list[Worn]:
     return found
 
 
+def made_for(asked: Sequence[str | Path]) -> str:
+    """The weights that the first adapter of a mix was made for, as they were asked for then; "" where none says.
+
+    Raises:
+        MissingFile, BadWeights: see `read`.
+    """
+    card = next((card for card in (read(worn.path).card for worn in mix_of(asked)) if card), None)
+    return (card.label or card.base) if card else ""
+
+
 def called(asked: Sequence[str | Path]) -> str:
     """A mix in words: ` + a.safetensors:0.7 + b.safetensors:0.3`; nothing for none."""
     return "".join(f" + {worn}" for worn in mix_of(asked))

@@ -57,6 +57,9 @@ class Running:
 
     model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
     """A name from `tween models`, or a file of weights."""
+    lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
+    """Adapters that the model wears, and how strongly: show.safetensors, or a.safetensors:0.7 b.safetensors:0.3.
+    Without --model: the network that the first one was made for."""
     backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto: what measured fastest")] = "auto"
     """What runs the model; `tween doctor` says what auto takes, and why."""
     device: Annotated[str, option("DEVICE", "auto")] = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -90,6 +90,7 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     scale: float = 1.0,
+    lora: str | Path | Sequence[str | Path] = (),
 ) -> Tweener:
     """A model by its name (`ifrnet-s@tween`) or from a file of weights.
 
@@ -98,12 +99,14 @@ def load(
         name: the network a file is of, where its keys cannot tell.
         backend, device, precision: what runs it; "auto" takes what measured fastest.
         scale: estimate motion at this size, with networks that can.
+        lora: adapters that it wears, as `FILE` or `FILE:WEIGHT`.
 
     Raises:
         UnknownModel, NoWeights, BadWeights, BadOption: as they say.
     """
     asked = zoo.DEFAULT if str(model) == "default" else str(model)
-    loaded = zoo.load(asked, name=name, scale=scale)
+    worn = (lora,) if isinstance(lora, (str, Path)) else tuple(lora)
+    loaded = zoo.load(asked, name=name, scale=scale, lora=worn)
     return Tweener(loaded, asked, backend=backend, device=device, precision=precision)
 
 

@@ -20,6 +20,7 @@ from . import journal
 from .config import RenderConfig
 from .interpolator import Interpolator
 from .journal import Journal, Place, Trail, go_on, identity
+from .kit import worn
 from .repeats import RepeatDetector
 
 PIPE = Path("-")
@@ -152,6 +153,7 @@ def facts(config: RenderConfig, *, model: str, runs: str) -> dict[str, str]:
         if one.name not in NOT_OF_THE_FRAMES:
             found[f"--{one.name.replace('_', '-')}"] = _said(getattr(config, one.name))
     found["--model"] = f"{model}{_said_of_file(Path(model))}"
+    found["--lora"] = ", ".join(worn(config.lora)) or "none"
     found["what runs it"] = re.sub(r":\d+", "", runs)  # of several like devices it does not matter which
     return found
 
