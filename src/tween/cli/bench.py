@@ -46,6 +46,8 @@ class Bench:
     """Names of `tween models`, files of weights, or `all`; a network without weights is timed with random ones."""
     size: Annotated[str | None, option("H,W", "720,1280, or the clip's")] = None
     """Of the frames."""
+    lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
+    """Adapters that the models wear: merged into their weights, they cost no time."""
     backend: Annotated[tuple[str, ...], option("NAME ...", "auto")] = ("auto",)
     """One or several of those that --backend of `tween interpolate` takes."""
     precision: Annotated[tuple[str, ...], option("NAME ...", "auto")] = ("auto",)
@@ -89,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
     size = _size(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    subjects = [_named(name) for name in dict.fromkeys(_names(args.models))]
+    subjects = [_named(name, args.lora) for name in dict.fromkeys(_names(args.models))]
     rows, notes = bench(args, subjects, size)
     _print(rows, size, args)
     for note in notes:
@@ -211,7 +213,7 @@ def _render(args: Bench, entrant: Entrant, folder: Path) -> Report:
     assert entrant.of is not None
     assert args.clip is not None
     name = entrant.of.name
-    if entrant.of.weights == "random" or name.endswith(weights.SUFFIXES):  # a render takes only files and names
+    if entrant.of.weights == "random" or args.lora or name.endswith(weights.SUFFIXES):  # a render takes files and names
         path = folder / f"{entrant.of.entry.name}-{id(entrant.of)}.safetensors"
         if not path.exists():
             weights.write(entrant.of.model.state_dict(), path, name=entrant.of.entry.name)
@@ -236,9 +238,9 @@ def _names(asked: Sequence[str]) -> list[str]:
     return list(asked) or at_hand()
 
 
-def _named(name: str) -> Subject:
+def _named(name: str, lora: tuple[str, ...]) -> Subject:
     try:
-        return subject(name)
+        return subject(name, lora)
     except NoWeights as error:
         fix = f"{name.partition('@')[0]}, timed with random weights"
         raise NoWeights(error.got, error.need, fix) from error

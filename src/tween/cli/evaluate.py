@@ -15,13 +15,14 @@ import tyro
 
 from ..backends import prepare
 from ..data.sets import DataSet, open_set
-from ..errors import BadOption, CannotWrite
+from ..errors import BadOption, BadWeights, CannotWrite
 from ..evaluate.engine import Prepared
 from ..evaluate.protocols import Protocol, protocol_of, recipe_for
 from ..evaluate.published import field
 from ..evaluate.result import Result
 from ..evaluate.score import Watch, prepared, score
-from ..models import zoo
+from ..models import adapters, zoo
+from ..models.model import Model
 from ..pipeline.config import option
 from . import scores
 from .show import say
@@ -42,6 +43,8 @@ class Evaluate:
     """vimeo90k, ucf101, snu-film-hard, middlebury, gopro, cityscapes, video, frames, ...: docs/evaluation.md."""
     root: Annotated[Path, option("DIR")]
     """The set's folder; of `video` also a file, or a folder with a MANIFEST.tsv."""
+    lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
+    """Adapters, and how strongly: the models they were made for are scored with them, and below without."""
     gap: Annotated[int | None, option("K", "2")] = None
     """video, frames, list: of K frames one is shown, the others are asked for."""
     metrics: Annotated[str | None, option("A,B,...", "the protocol's")] = None
@@ -128,17 +131,32 @@ def engines(args: Evaluate, protocol: Protocol) -> list[Prepared]:
     ways = [(backend, precision) for backend in args.backend.split(",") for precision in args.precision.split(",")]
     if _is_comparison(args):
         ways = [("torch", "fp32"), *(way for way in ways if way != ("torch", "fp32"))]
-    found = []
+    found: list[Prepared] = []
+    refused: list[BadWeights] = []
     for name in args.models:
         name = zoo.DEFAULT if name == "default" else name
         model = zoo.load(name)
         scale = args.scale or recipe_for(protocol, prepare.family(model)).scale
+        worn = _dressed(name, scale, args.lora, refused) if args.lora else None
         model = model if scale == 1 else zoo.load(name, scale=scale)
         label = name if scale == 1 else f"{name}, scale {scale:g}"
-        for backend, precision in ways:
-            prepare.choose(model, backend=backend, device=args.device, precision=precision)
-            found.append(Prepared(model, label, backend, args.device, precision))
+        subjects = [(worn, f"{label}{adapters.called(args.lora)}")] if worn else []
+        for subject, called in [*subjects, (model, label)]:
+            for backend, precision in ways:
+                prepare.choose(subject, backend=backend, device=args.device, precision=precision)
+                found.append(Prepared(subject, called, backend, args.device, precision))
+    if len(refused) == len(args.models):
+        raise refused[0]
     return found
+
+
+def _dressed(name: str, scale: float, lora: Sequence[str], refused: list[BadWeights]) -> Model | None:
+    """The model with the adapters, or None where they were made for another one of the field."""
+    try:
+        return zoo.load(name, scale=scale, lora=lora)
+    except BadWeights as error:
+        refused.append(error)
+        return None
 
 
 def as_json(results: Sequence[Result], protocol: Protocol) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from ..errors import NoWeights
 from ..models import weights, zoo
+from ..models.adapters import called
 from ..models.entry import Entry
 from ..models.model import Model
 
@@ -33,24 +35,30 @@ class Subject:
     weights: str
 
 
-def subject(name: str) -> Subject:
+def subject(name: str, lora: Sequence[str] = ()) -> Subject:
     """A model by its name or file; a bare name without weights at hand gets random ones.
+
+    Args:
+        lora: adapters that it wears, as `FILE` or `FILE:WEIGHT`; random weights wear none.
 
     Raises:
         UnknownModel, NoWeights, MissingFile, BadWeights: as `zoo.load`.
     """
+    worn = called(lora)
     if zoo.is_path(name):
         path = Path(name)
-        return Subject(path.name, zoo.load(path), zoo.said_or_seen(weights.read(path), path), path.name)
+        return Subject(
+            f"{path.name}{worn}", zoo.load(path, lora=lora), zoo.said_or_seen(weights.read(path), path), path.name
+        )
     row = zoo.entry(zoo.DEFAULT if name == "default" else name.partition("@")[0])
     try:
         found = zoo.find(name)
     except NoWeights:
-        if "@" in name:
+        if "@" in name or lora:
             raise
         return Subject(row.name, enliven(zoo.create(row.name)), row, "random")
-    model = zoo.load(name)
-    return Subject(row.name if name == "default" else name, model, found.entry, found.weights.tag)
+    model = zoo.load(name, lora=lora)
+    return Subject(f"{row.name if name == 'default' else name}{worn}", model, found.entry, found.weights.tag)
 
 
 def at_hand() -> list[str]:

@@ -264,13 +264,14 @@ def dress(model: Model, name: str, asked: Sequence[str | Path]) -> None:
     """Have a freshly loaded network wear a mix, for good.
 
     Raises:
-        BadOption: no mix, or a network without weights. MissingFile, BadWeights: see `Wardrobe.add`.
+        BadOption: no mix. MissingFile, BadWeights: see `Wardrobe.add`; or the network has no weights.
     """
     mix = mix_of(asked)
     if not mix:
         return
     if not model.state_dict():
-        raise BadOption(f"--lora {mix[0].path} for {name}", "it has no weights that an adapter could change")
+        got = f"--lora {mix[0].path} for {name}"
+        raise BadWeights(got, "it has no weights that an adapter could change", f"--model {made_for(asked) or 'NAME'}")
     wardrobe = Wardrobe(model, name)
     names = [wardrobe.add(worn.path, str(number)) for number, worn in enumerate(mix)]
     wardrobe.wear({name: worn.weight for name, worn in zip(names, mix, strict=True)})
