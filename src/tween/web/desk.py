@@ -18,7 +18,7 @@ from .jobs import BUSY, Job, Jobs
 from .settings import Settings, said_bytes
 
 log = logging.getLogger("tween.web")
-OURS: Final = "a fault of ours: the details are in the words of tween serve"
+OURS: Final = "a fault of ours: the details are in what tween serve prints"
 TIDY_S: Final = 30.0  # seconds between two looks for jobs that expired
 WEIGH_S: Final = 2.0  # seconds between two looks at how large a render grows
 

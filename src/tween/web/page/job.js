@@ -1,7 +1,7 @@
 // One job: what it is, what should come out, how far it is, what came out.
 
 import { leaveComparison, showComparison } from "./compare.js";
-import { $, ask, bytes, count, duration, say } from "./words.js";
+import { $, ask, bytes, count, duration, say, tellProgress } from "./words.js";
 
 const PAUSE_MS = 300;   // after the last change of a choice, before the server is asked
 const SELECTS = ["codec", "cuts", "sound", "repeats"];
@@ -63,7 +63,7 @@ function showProgress() {
   } else {
     bar.removeAttribute("value");
   }
-  say("running-words", progressWords(status, expected));
+  tellProgress("running", progressWords(status, expected), expected ? (status.frames || 0) / expected : 0);
   const more = [status.model, status.backend, status.fps ? `${status.fps.toFixed(1)} fps` : ""];
   $("running-more").textContent = more.filter(Boolean).join(" · ");
 }
@@ -167,6 +167,7 @@ function replan(pause = PAUSE_MS) {
 async function plan() {
   const mine = ++asked, { id } = job;
   say("plan-error", "");
+  say("outcome-notes", "");
   nameButton();
   try {
     let outcome = await ask("POST", `/jobs/${id}/plan`, options());
@@ -190,8 +191,8 @@ function outcomeWords(outcome, waiting) {
   parts.push(`by ${outcome.model}`);
   if (waiting) parts.push(waiting);
   else if (outcome.takes_s !== null) parts.push(`takes about ${duration(outcome.takes_s)}`);
-  const notes = outcome.notes.length ? ` (${outcome.notes.join("; ")})` : "";
-  return parts.join(" · ") + notes;
+  say("outcome-notes", outcome.notes.join("; "));
+  return parts.join(" · ");
 }
 
 $("form").addEventListener("input", () => { showKind(); replan(); });

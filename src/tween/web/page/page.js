@@ -2,7 +2,7 @@
 
 import "./camera.js";
 import { openJob, showJob, showModels } from "./job.js";
-import { $, answered, ask, bytes, count, duration, say } from "./words.js";
+import { $, answered, ask, bytes, count, duration, say, tellProgress } from "./words.js";
 
 const AGAIN_MS = 1500;  // between two tries to reach the server
 const WORDS = { uploading: "arriving", ready: "ready", waiting: "waiting", running: "rendering", done: "done", failed: "failed", stopped: "stopped" };
@@ -63,7 +63,7 @@ function upload(file) {
     $("sending-bar").value = file.size ? done / file.size : 0;
     const isAll = done >= file.size;
     const words = isAll ? `Looking at ${file.name}` : `Sending ${file.name}: ${Math.floor((100 * done) / file.size)} %`;
-    say("sending-words", words);
+    tellProgress("sending", words, done / file.size);
   };
   tell(0);
   return new Promise((resolve, reject) => {
@@ -164,8 +164,22 @@ async function learn() {
   $("limit").textContent = `Less than ${about.max_upload_words}. It is kept for ${about.keep_hours} hours.`;
   if (!about.models) return;
   showModels(about);
-  $("model-rows").replaceChildren(...about.models.map(modelRow));
+  showRows();
 }
+
+function showRows() {
+  const isAll = $("all-models").getAttribute("aria-expanded") === "true";
+  const shown = about.models.filter((row) => isAll || row.here || Object.keys(row.scores).length);
+  $("model-rows").replaceChildren(...shown.map(modelRow));
+  $("all-models").hidden = false;
+  $("all-models").textContent = isAll ? "Show fewer" : `Show all ${about.models.length}`;
+}
+
+$("all-models").addEventListener("click", (event) => {
+  const isAll = event.target.getAttribute("aria-expanded") === "true";
+  event.target.setAttribute("aria-expanded", String(!isAll));
+  showRows();
+});
 
 function modelRow(row) {
   const line = document.createElement("tr"), name = document.createElement("th");

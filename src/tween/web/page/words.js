@@ -13,7 +13,7 @@ export function duration(seconds) {
   if (seconds < 1) return "less than a second";
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Number((seconds / 3600).toFixed(1))} h`;
 }
 
 export function clock(seconds) {
@@ -50,6 +50,15 @@ export function answered(status, text) {
     found = { error: text || `the server answered ${status}` };
   }
   return status >= 200 && status < 300 ? found : found.error;
+}
+
+// Words on how far something is. They change all the time: a screen reader hears every tenth of the way alone.
+export function tellProgress(name, words, part) {
+  say(`${name}-words`, words);
+  const live = $(`${name}-live`), key = `${words.split(":")[0]} ${Math.floor(10 * part)}`;
+  if (live.dataset.key === key) return;
+  live.dataset.key = key;
+  live.textContent = words;
 }
 
 // Show words in an element, or hide it where there are none.
