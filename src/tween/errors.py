@@ -98,6 +98,10 @@ class MissingPackage(TweenError):
     """An optional package that the choice needs is not installed."""
 
 
+class NoDevice(TweenError):
+    """A camera, screen or window that is not there, or may not be used."""
+
+
 class BrokenClock(TweenError):
     """Times that jump by hours, at a constant rate: frames without end."""
 

@@ -151,6 +151,12 @@ class LiveRun:
             self._is_ending = True
             self._change.notify_all()
 
+    def fail(self, error: BaseException) -> None:
+        """Whoever gives frames cannot go on: `take` raises this."""
+        with self._change:
+            self._error = error
+            self._change.notify_all()
+
     def wants(self, timeout_s: float | None = None) -> bool:
         """Wait until a frame would be taken in (which is always, but while it is paused); False if it would not."""
         with self._change:
@@ -253,9 +259,7 @@ class LiveRun:
                     with self._change:
                         self._change.wait_for(lambda: self._is_stopped or self._has_work(), WORD_S)
         except BaseException as error:
-            with self._change:
-                self._error = error
-                self._change.notify_all()
+            self.fail(error)
 
     def _has_work(self) -> bool:
         return bool(self._todo) or self._inbox is not None or (self._is_ending and not self.is_over)
