@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
     "train": Command("train", "train a network on footage as a recipe says; goes on where it was stopped"),
     "lora": Command("lora", "train a small adapter of a network: lora RECIPE; lora merge FILE, lora list"),
+    "batch": Command("batch", "render many films, or one long one, over all workers of a machine or a cluster"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
     "serve": Command("serve", "a web page to render in: drop a video, watch, compare, download"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
