@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "train": Command("train", "train a network on footage as a recipe says; goes on where it was stopped"),
     "lora": Command("lora", "train a small adapter of a network: lora RECIPE; lora merge FILE, lora list"),
     "batch": Command("batch", "render many films, or one long one, over all workers of a machine or a cluster"),
+    "live": Command("live", "a video, a camera or a screen, smoother while it plays: in a window, a page, a pipe"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
     "serve": Command("serve", "a web page to render in: drop a video, watch, compare, download"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
@@ -108,7 +109,7 @@ def _tell(error: TweenError, code: int, args: Sequence[str]) -> int:
 
 def _pipes_video(args: Sequence[str]) -> bool:
     """Whether standard output is for video alone."""
-    return any(pair in {("-o", "-"), ("--output", "-")} for pair in pairwise(args))
+    return "--pipe" in args or any(pair in {("-o", "-"), ("--output", "-")} for pair in pairwise(args))
 
 
 def _log(args: Sequence[str]) -> str:
