@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "lora": Command("lora", "train a small adapter of a network: lora RECIPE; lora merge FILE, lora list"),
     "batch": Command("batch", "render many films, or one long one, over all workers of a machine or a cluster"),
     "live": Command("live", "a video, a camera or a screen, smoother while it plays: in a window, a page, a pipe"),
+    "adapt": Command("adapt", "tune a network on the film itself; kept only if it helps, with its gain in dB"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
     "serve": Command("serve", "a web page to render in: drop a video, watch, compare, download"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),

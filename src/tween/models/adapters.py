@@ -141,6 +141,11 @@ def changes(adapter: Adapter, base: StateDict, name: str, base_hash: str | None 
     return lora.changes(base, adapter.state, card.config)
 
 
+def plain(adapter: Adapter, base: StateDict, name: str) -> dict[str, Tensor]:
+    """The weights of a network with an adapter merged into them, at strength 1; see `changes`."""
+    return lora.merged(base, changes(adapter, base, name))
+
+
 def wrong_base(path: Path, card: Card, name: str) -> BadWeights:
     """The words for an adapter of another base."""
     made_for = f"{path} was made for {card.base} ({card.label or card.base}, weights {card.base_sha256[:8]}...)"

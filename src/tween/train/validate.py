@@ -30,20 +30,30 @@ class Footage:
     """The clips of a run: `training`, and `held` for validation (None: nothing to judge by).
 
     `notes` says in words what was left out of them and why.
+
+    Args:
+        config: which clips. ready: clips to learn from that are at hand already; the config names none then.
     """
 
     config: TrainConfig
+    ready: DataSet | None = None
 
     def __post_init__(self) -> None:
+        self.training: DataSet | None = self.ready
+        self.held: DataSet | None = None
+        if self.ready is None:
+            self._open()
+        self.notes = (*(self.training.notes if self.training else ()), *(self.held.notes if self.held else ()))
+
+    def _open(self) -> None:
+        """The clips that the config names."""
         data, val = self.config.data, self.config.val
         self.training = open_set(data.set, data.root, data.split, mine=data.mine) if data.root else None
-        self.held: DataSet | None = None
         root = val.root or (data.root if val.split is not None or val.set is not None else None)
         if root is not None:
             self.held = open_set(val.set or data.set, root, val.split or "val", mine=data.mine)
         elif self.training is not None and val.held_back > 0:
             self.training, self.held = parted(self.training, val.held_back)
-        self.notes = (*(self.training.notes if self.training else ()), *(self.held.notes if self.held else ()))
         if self.training is not None and data.root is not None and data.label:
             self.training = labelled(self.training, beside(data.root))
 
