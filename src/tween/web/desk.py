@@ -173,10 +173,10 @@ class Desk:
                 log.exception("a fault of ours")
                 job.state, job.error = "failed", OURS
             finally:
+                if job in self.jobs.all():
+                    self.jobs.keep(job)
                 await child.end()
                 self._at_work = None
-            if job in self.jobs.all():
-                self.jobs.keep(job)
 
     async def _render(self, job: Job, child: Child) -> None:
         def told(status: dict[str, Any]) -> None:

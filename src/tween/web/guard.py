@@ -28,6 +28,8 @@ CHANGING: Final = {"POST", "DELETE"}
 WILDCARDS: Final = {"0.0.0.0", "::", ""}
 HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?")
 LONGEST_TARGET: Final = 2048  # bytes of path and query
+LARGEST_HEAD: Final = 16 << 10
+MOST_HEADERS: Final = 100
 POLICY: Final = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -81,6 +83,8 @@ class Guard:
             return Refusal(405, "this method is not known here")
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_TARGET:
             return Refusal(414, "this address is too long")
+        if len(scope["headers"]) > MOST_HEADERS or sum(len(k) + len(v) for k, v in scope["headers"]) > LARGEST_HEAD:
+            return Refusal(431, "the head of this request is too large")
         hosts, origins = _all(scope, b"host"), _all(scope, b"origin")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return Refusal(421, "this server is not called so; open the address that tween serve printed")

@@ -14,7 +14,6 @@ from .settings import Settings
 
 MOST_CONNECTIONS: Final = 128
 LARGEST_MESSAGE: Final = 4 << 20  # bytes of a WebSocket message: a picture of the camera
-LARGEST_HEAD: Final = 16 << 10
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -32,6 +31,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         raise MissingPackage(
             f"tween serve without {error.name}", "it needs fastapi, uvicorn and websockets", 'pip install "tween[web]"'
         ) from error
+    from .guard import LARGEST_HEAD
     from .patience import patient
     from .server import application
 
@@ -80,6 +80,7 @@ def _listening(settings: Settings) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
+        listening.listen(MOST_CONNECTIONS)  # who comes before all is ready waits a moment
         return listening
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)

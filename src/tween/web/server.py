@@ -25,10 +25,10 @@ from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSoc
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect
 
-from ..errors import BadOption, Conflict, DiskFull, MissingFile, TooMuch, TooSlow, TweenError
+from ..errors import BadOption, MissingFile, TweenError
 from .asked import MIMES
 from .body import blocks, declared, object_in
-from .child import Fault
+from .child import Fault, Told
 from .desk import OURS, Desk
 from .guard import App, Guard
 from .jobs import IDENTITY, Job
@@ -44,9 +44,7 @@ PAGE: Final = {
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-STATUS: Final = (
-    (TooSlow, 408), (TooMuch, 413), (DiskFull, 507), (MissingFile, 404), (Conflict, 409), (TweenError, 422),
-)  # fmt: skip
+STATUS: Final = {"TooSlow": 408, "TooMuch": 413, "DiskFull": 507, "MissingFile": 404, "Conflict": 409}  # others 422
 VIDEO_TYPES: Final = ("video/", "image/", "application/octet-stream")
 LONGEST_RANGE: Final = 48  # characters of one range
 MOST_WATCHERS: Final = 32
@@ -79,7 +77,8 @@ def _tell_mistakes(app: FastAPI) -> None:
 
     @app.exception_handler(TweenError)
     async def ours(request: Request, error: TweenError) -> JSONResponse:  # noqa: ARG001
-        return told(next(status for kind, status in STATUS if isinstance(error, kind)), str(error))
+        kind = error.kind if isinstance(error, Told) else type(error).__name__
+        return told(STATUS.get(kind, 422), str(error))
 
     @app.exception_handler(HTTPException)
     @app.exception_handler(404)
