@@ -14,6 +14,7 @@ import yaml
 from tween.data.loader import batches
 from tween.errors import BadOption, Conflict, DiskFull, TweenError
 from tween.models import zoo
+from tween.models.model import Prediction
 from tween.train import checkpoint
 from tween.train.checkpoint import lines
 from tween.train.config import DataConfig, OptimConfig, Phase, TrainConfig, ValConfig
@@ -132,15 +133,30 @@ def test_another_recipe_in_the_same_folder_is_told(tmp_path):
     assert len(losses(tmp_path)) == 2
 
 
-def test_a_loss_that_is_no_number_names_term_and_sample(tmp_path):
-    with pytest.raises(TweenError) as told:
-        train(config(40, optim=OptimConfig(batch=2, lr=1e30, schedule="constant"), save_every=1), tmp_path)
-    words = str(told.value)
-    assert "the loss is not a number at step" in words
-    assert "charbonnier" in words
-    assert "synthetic" in words or "frames 0..2" in words
-    assert "last.safetensors" in words
-    assert all(bool(value.isfinite().all()) for value in weights(tmp_path).values()) or len(losses(tmp_path)) > 0
+def test_a_loss_that_is_no_number_names_term_and_sample(tmp_path, monkeypatch):
+    """The second sample of the fifth step is poisoned: it alone is named, and what step 4 saved is left."""
+    steady = OptimConfig(batch=2, lr=1e-3, schedule="constant")
+    train(config(4, save_every=2, optim=steady), tmp_path / "four")
+    network, poisoned, steps = type(zoo.create("ifrnet-t")), [], []
+    render = network.render
+
+    def spoilt(self, scene, t):
+        frame, aux = render(self, scene, t)
+        if torch.is_grad_enabled():
+            steps.append(len(steps) + 1)
+        if len(steps) == 5:
+            poisoned.extend([] if poisoned else [scene[0][1].clone()])
+            bad = torch.tensor([torch.equal(picture, poisoned[0]) for picture in scene[0]]).view(-1, 1, 1, 1)
+            frame = frame.where(~bad, torch.nan)
+        return Prediction(frame, aux)
+
+    monkeypatch.setattr(network, "render", spoilt)
+    with pytest.raises(TweenError, match="the loss is not a number at step 5: charbonnier, at synthetic") as told:
+        train(config(40, save_every=2, optim=steady), tmp_path / "run")
+    assert str(told.value).count("synthetic") == 1
+    assert str(tmp_path / "run" / "last.safetensors") in str(told.value)
+    assert len(losses(tmp_path / "run")) == 4
+    assert equal(weights(tmp_path / "run"), weights(tmp_path / "four"))
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
