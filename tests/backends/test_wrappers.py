@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from networks import ifrnet_s, long, moving, run, small
+from networks import long, moving, run, small
 
 from tween.backends.torch import TorchBackend
 from tween.backends.wrappers import Layout, Mirrored, Tiled, is_want_of_memory, tile_for
@@ -48,7 +48,7 @@ def seams(picture, whole, layout):
 
 
 def test_no_seam_is_a_grey_level():
-    """Tiles that do not overlap show that there is a seam to be seen. (Random networks make none: they look too near.)"""
+    """Tiles that do not overlap show that there is one to be seen. (Random networks look too near to make any.)"""
     size = (256, 384)
     frames, network = moving(size), TorchBackend(zoo.load("dis"))
     backend, hard = tiled(zoo.load("dis"), size, (160, 192)), Layout(size, (128, 192), 0)
