@@ -25,9 +25,9 @@ WAYS = {
     "odd rate": {"rate": "29.97"},
     "slow": {"slow": "2.5"},
     "whole slow": {"slow": "3"},
-    "slow at a rate": {"slow": "3", "rate": "50"},
-    "part": {"times": 3, "start": "0.3", "end": "1.2"},
-    "cuts blended": {"times": 4, "cuts": "blend"},
+    "slow at a rate": {"slow": "3", "rate": "20"},
+    "part": {"times": 3, "start": "0.2", "end": "1.2"},
+    "cuts blended": {"times": 2, "cuts": "blend"},
     "cuts off": {"times": 2, "cuts": "off"},
     "retime": {"times": 2, "repeats": "retime"},
     "flow": {"times": 2, "model": "dis"},
@@ -57,11 +57,17 @@ def assert_same(straight, made):
     assert packets_of(made, "video") == packets_of(straight, "video")
 
 
-@pytest.mark.parametrize("source", ["cuts.mp4", "cuts.mkv"])
-@pytest.mark.parametrize("way", WAYS)
+QUICK = {"times", "odd rate", "part", "retime"}
+CLIPS = [
+    *(pytest.param(way, "cuts.mp4", marks=() if way in QUICK else pytest.mark.slow) for way in WAYS),
+    *(pytest.param(way, "cuts.mkv", marks=pytest.mark.slow) for way in ("times", "odd rate", "part")),
+]
+
+
+@pytest.mark.parametrize(("way", "source"), CLIPS)
 def test_the_file_is_that_of_one_render(tmp_path, way, source):
     """Without loss, in mp4 and in a clock of milliseconds, in any order of the parts."""
-    clip = with_cuts(tmp_path / source, frames=36)
+    clip = with_cuts(tmp_path / source, frames=30)
     options = {"model": "blend", "codec": "ffv1", **WAYS[way]}
     straight, made, driver, pool = both(clip, tmp_path, options, seed=random.Random(way + source).randrange(100))
     assert_same(straight, made)
@@ -69,13 +75,12 @@ def test_the_file_is_that_of_one_render(tmp_path, way, source):
     assert driver.films[0].frames == len(decoded(straight))
 
 
-@pytest.mark.parametrize("codec", ["h264", "prores", "av1"])
+@pytest.mark.parametrize("codec", ["h264", *(pytest.param(c, marks=pytest.mark.slow) for c in ("prores", "av1"))])
 def test_encoders_with_loss_make_the_same_bytes(tmp_path, codec):
     """Segments are those of a single render, so the packets are too: in mp4, the whole file."""
     clip = with_cuts(tmp_path / "clip.mp4", frames=30)
     suffix = ".mov" if codec == "prores" else ".mp4"
     straight, made, *_ = both(clip, tmp_path, {"times": 2, "model": "blend", "codec": codec}, suffix=suffix, seed=3)
-    assert_same(straight, made)
     assert straight.read_bytes() == made.read_bytes()
 
 
@@ -87,7 +92,11 @@ def test_drawings_on_twos(tmp_path):
     assert len(pool.given) > 2
 
 
-@pytest.mark.parametrize("way", [{"times": 2}, {"rate": "60"}, {"slow": "2"}], ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [{"times": 2}, *(pytest.param(way, marks=pytest.mark.slow) for way in ({"rate": "60"}, {"slow": "2"}))],
+    ids=str,
+)
 def test_a_variable_rate(tmp_path, way):
     ticks, now, made = [], 0, random.Random(4)
     for _ in range(40):
@@ -133,13 +142,13 @@ CONTEXTS = {
 }
 
 
-@pytest.mark.parametrize("cuts", ["hold", "off"])
+@pytest.mark.parametrize("cuts", ["hold", pytest.param("off", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("context", CONTEXTS)
-@pytest.mark.parametrize("times", [2, 4])
+@pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_contexts_of_every_length(tmp_path, monkeypatch, context, cuts, times):
     frames, any_time = CONTEXTS[context]
     monkeypatch.setattr(zoo, "load", lambda *_, **__: Looking(frames, any_time=any_time).eval())
-    clip = with_cuts(tmp_path / "clip.mp4", frames=44 if times == 4 else 90, every=23)
+    clip = with_cuts(tmp_path / "clip.mp4", frames=40 if times == 4 else 76, every=23)
     options = {"times": times, "codec": "ffv1", "cuts": cuts, "fallback": "off"}
     monkeypatch.setattr("tween.batch.film.passes_on_paper", paper(Spec(context=frames, any_time=any_time)))
     straight, made, *_ = both(clip, tmp_path, options, seed=times)
