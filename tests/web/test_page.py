@@ -1,0 +1,305 @@
+"""The page, driven as a person drives it, in a real browser against a real server."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import pytest
+from browsing import RENDER_MS, await_result, browser, download, send, visit
+from clips import Clip
+from serving import House
+
+from tween.cli.main import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+@pytest.fixture(scope="module")
+def opened():
+    with browser() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    one = House(tmp_path_factory.mktemp("page") / "jobs")
+    yield one
+    one.end()
+    assert "a fault of ours" not in one.log()
+    assert "Traceback" not in one.log()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "my clip.mp4"
+    return Clip(frames=24, size=(96, 160), sound=("aac",)).make(path)
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    return Clip(frames=150, size=(180, 320), rate=Fraction(30)).make(path)
+
+
+def by_command(path, target, *options):
+    assert main(["interpolate", str(path), "-o", str(target), "--quiet", *options]) == 0
+    return target.read_bytes()
+
+
+def test_a_video_goes_in_and_the_command_lines_file_comes_out(opened, house, clip, tmp_path):
+    with visit(opened, house) as page:
+        send(page, clip)
+        expect(page.locator("#facts")).to_contain_text("160×96 · 24 frames a second · 24 frames")
+        expect(page.locator("#outcome")).to_contain_text("60 frames a second · 60 frames · 1 s long · by dis")
+        expect(page.locator("#outcome")).to_contain_text("takes about", timeout=30_000)
+        page.click("#render")
+        expect(page.locator("#running")).to_be_visible()
+        await_result(page)
+        file, name = download(page, tmp_path / "downloaded.mp4")
+        assert name == "my clip-60fps.mp4"
+        assert file.read_bytes() == by_command(clip, tmp_path / "by-command.mp4", "--rate", "60")
+
+
+def test_before_and_after_play_in_step_and_split_by_keyboard(opened, house, clip):
+    with visit(opened, house) as page:
+        send(page, clip)
+        page.click("label[for=kind-slow]")
+        page.click("label[for=slow-4]")
+        expect(page.locator("#outcome")).to_contain_text("93 frames")
+        page.click("#render")
+        await_result(page)
+        expect(page.locator("#clock")).to_have_text("0:00.00")
+        page.wait_for_timeout(1000)
+        page.focus("#split")
+        for _ in range(10):
+            page.keyboard.press("ArrowLeft")
+        assert page.eval_on_selector("#compare", "one => one.style.getPropertyValue('--at')") == "40%"
+        page.click("#next")
+        page.wait_for_timeout(300)
+        after, before = times(page)
+        assert after == pytest.approx(1 / 24, abs=0.002)
+        assert before == pytest.approx(after / 4, abs=0.03)
+        page.click("#play")
+        expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+        page.wait_for_timeout(1500)
+        page.click("#play")
+        after, before = times(page)
+        assert after > 0.5
+        assert before == pytest.approx(after / 4, abs=0.1)
+
+
+def times(page):
+    return page.evaluate(
+        "[document.getElementById('after').currentTime, document.getElementById('before').currentTime]"
+    )
+
+
+def test_a_reload_in_the_middle_finds_the_job_again(opened, house, long_clip):
+    with visit(opened, house) as page:
+        send(page, long_clip)
+        page.click("label[for=kind-times]")
+        page.click("label[for=times-8]")
+        page.click("#render")
+        expect(page.locator("#running-words")).to_contain_text("%", timeout=30_000)
+        address = page.url
+        assert re.search(r"#job=[0-9a-f]{32}$", address)
+        page.reload()
+        expect(page.locator("#job-h")).to_have_text("long.mp4")
+        expect(page.locator("#running-words")).to_contain_text("%")
+        page.goto(f"{house.origin}/")  # the address has lost it, this tab has not
+        expect(page.locator("#running-words")).to_contain_text("%")
+        assert page.url == address or page.evaluate("sessionStorage.getItem('job')") in address
+        with visit(opened, house) as other:  # and another browser finds it by its address
+            other.goto(address)
+            expect(other.locator("#running")).to_be_visible()
+            other.click("#stop")
+        expect(page.locator("#render")).to_have_text("Go on")
+
+
+def test_a_stopped_render_goes_on_to_the_same_file(opened, house, long_clip, tmp_path):
+    with visit(opened, house) as page:
+        send(page, long_clip)
+        page.click("label[for=kind-times]")
+        page.click("label[for=times-4]")
+        page.click("#render")
+        expect(page.locator("#running-words")).to_contain_text(re.compile(r"(4|5|6|7)\d %"), timeout=RENDER_MS)
+        page.click("#stop")
+        expect(page.locator("#render")).to_have_text("Go on")
+        expect(page.locator("#running")).to_be_hidden()
+        expect(page.locator("#jobs li.open span")).to_contain_text("stopped")
+        page.click("#render")
+        await_result(page)
+        expect(page.locator("#made")).to_contain_text("frames were finished before")
+        file, _ = download(page, tmp_path / "downloaded.mp4")
+        assert file.read_bytes() == by_command(long_clip, tmp_path / "by-command.mp4", "--times", "4")
+
+
+def test_a_bad_file_is_told_in_the_command_lines_words(opened, house, tmp_path, capsys):
+    bad = tmp_path / "holiday.mp4"
+    bad.write_text("this is no video\n" * 100)
+    assert main(["interpolate", str(bad), "--rate", "60"]) == 2
+    words = capsys.readouterr().err.strip().splitlines()[-1].removeprefix("tween: ")
+    with visit(opened, house, complains=True) as page:  # the browser notes the refusal itself
+        page.set_input_files("#file", str(bad))
+        expect(page.locator("#sending-error")).to_have_text(words, timeout=30_000)
+        assert page.get_attribute("#sending-error", "role") == "alert"
+        expect(page.locator("#drop")).to_be_visible()
+
+
+def test_a_bad_choice_is_told_in_the_command_lines_words(opened, house, clip, capsys):
+    assert main(["interpolate", str(clip), "--rate", "-3"]) == 2
+    words = capsys.readouterr().err.strip().splitlines()[-1].removeprefix("tween: ")
+    with visit(opened, house, complains=True) as page:
+        send(page, clip)
+        page.click("label[for=rate-own]")
+        page.fill("#own-rate", "-3")
+        expect(page.locator("#plan-error")).to_have_text(words)
+        page.fill("#own-rate", "48")
+        expect(page.locator("#plan-error")).to_be_hidden()
+        expect(page.locator("#outcome")).to_contain_text("48 frames a second")
+
+
+def test_two_gigabytes_are_refused(opened, house, tmp_path):
+    large = tmp_path / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(2 << 30)
+    before = len(list(house.folder.iterdir()))
+    with visit(opened, house) as page:
+        expect(page.locator("#limit")).to_contain_text("Less than 2 GB")
+        page.set_input_files("#file", str(large))
+        expect(page.locator("#sending-error")).to_contain_text("large.mp4 has 2.15 GB; less than 2 GB is taken here")
+        expect(page.locator("#job")).to_be_hidden()
+    assert len(list(house.folder.iterdir())) == before
+
+
+def test_what_a_browser_cannot_play_is_shown_as_a_copy(opened, house, tmp_path):
+    path = Clip(frames=12, size=(96, 160), codec="ffv1", pixel_format="yuv444p").make(tmp_path / "master.mkv")
+    with visit(opened, house) as page:
+        send(page, path)
+        page.click("label[for=kind-times]")
+        page.click("summary")
+        page.select_option("#codec", "ffv1")
+        page.click("#render")
+        await_result(page)
+        expect(page.locator("#compare-note")).to_contain_text("a copy of the first minute")
+        expect(page.locator("#compare")).to_be_visible()
+        page.wait_for_timeout(1000)
+        ready = "[...document.querySelectorAll('.stack video')].map(one => [one.readyState >= 2, one.error])"
+        assert page.evaluate(ready) == [[True, None], [True, None]]
+        file, name = download(page, tmp_path / "downloaded.mkv")
+        assert name == "master-x2.mkv"
+        made = by_command(path, tmp_path / "by-command.mkv", "--times", "2", "--codec", "ffv1")
+        assert len(file.read_bytes()) == len(made)
+        assert frames_of(file) == frames_of(tmp_path / "by-command.mkv")
+
+
+def frames_of(path):
+    """Pictures and their times: Matroska writes a random number into every file."""
+    from tween.video.doors import open_source
+
+    with open_source(path) as source:
+        return [(frame.pts, frame.data.numpy().tobytes()) for frame in source]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it(opened, house, clip, scheme):
+    small = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": scheme}
+    with visit(opened, house, **small) as page:
+        send(page, clip)
+        page.click("summary")
+        fits(page)
+        page.tap("#render")
+        await_result(page)
+        fits(page)
+        paper = page.eval_on_selector("body", "one => getComputedStyle(one).backgroundColor")
+        assert paper == {"light": "rgb(246, 245, 242)", "dark": "rgb(20, 22, 26)"}[scheme]
+
+
+def fits(page) -> None:
+    """Nothing sticks out sideways; what is touched is large enough."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    controls = page.locator(
+        "button:visible, a.button:visible, select:visible, .pills label:visible, .tabs label:visible"
+    )
+    for box in [controls.nth(k).bounding_box() for k in range(controls.count())]:
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        assert box["height"] >= 38
+
+
+def test_it_all_works_by_keyboard(opened, house, clip):
+    with visit(opened, house) as page:
+        page.keyboard.press("Tab")
+        assert focused(page) == "a:To the page's content"
+        for _ in range(5):
+            page.keyboard.press("Tab")
+        assert focused(page) == "input#file:"
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(str(clip))
+        expect(page.locator("#kind-rate")).to_be_focused(timeout=30_000)
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#kind-times")).to_be_checked()
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#times-3")).to_be_checked()
+        page.keyboard.press("Enter")
+        await_result(page)
+        expect(page.locator("#download")).to_be_focused()
+        expect(page.locator("#made")).to_contain_text("70 frames")
+
+
+def focused(page):
+    return page.evaluate(
+        "(one => one.tagName.toLowerCase() + (one.id ? '#' + one.id : '') + ':' + one.textContent)(document.activeElement)"
+    )
+
+
+def test_everything_that_is_touched_has_a_name(opened, house, clip):
+    with visit(opened, house) as page:
+        send(page, clip)
+        nameless = page.evaluate(
+            """[...document.querySelectorAll('input, select, button, progress, canvas, a, [role=region]')]
+               .filter(one => !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')
+                                || one.textContent.trim() || one.labels?.length))
+               .map(one => one.outerHTML)"""
+        )
+        assert nameless == []
+        heads = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(one => one.tagName)")
+        assert heads[0] == "H1"
+        assert heads.count("H1") == 1
+        assert page.get_attribute("html", "lang") == "en"
+        for live in ("running-live", "sending-live", "outcome"):
+            assert page.get_attribute(f"#{live}", "role") == "status"
+
+
+def test_the_queue_waits_its_turn_and_can_be_emptied(opened, house, long_clip, clip):
+    with visit(opened, house) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        for path in (long_clip, clip):
+            send(page, path)
+            page.click("label[for=kind-times]")
+            page.click("label[for=times-8]")
+            page.click("#render")
+            expect(page.locator("#running")).to_be_visible()
+        expect(page.locator("#running-words")).to_contain_text("Waiting for 1 other job")
+        expect(page.locator("#jobs li.open span")).to_contain_text("waiting · 1 job before it")
+        page.click("#stop")
+        while count := page.locator("#jobs li").count():
+            page.locator("#jobs li button").first.click()
+            expect(page.locator("#jobs li")).to_have_count(count - 1)
+        expect(page.locator("#no-jobs")).to_be_visible()
+        expect(page.locator("#job")).to_be_hidden()
+    assert [path.name for path in house.folder.iterdir()] == ["lock"]
+
+
+def test_the_models_are_listed_with_their_scores(opened, house):
+    with visit(opened, house) as page:
+        row = page.locator("#model-rows tr", has_text="ifrnet-b")
+        expect(row).to_contain_text("35.80")
+        few = page.locator("#model-rows tr").count()
+        page.click("#all-models")
+        expect(page.locator("#all-models")).to_have_attribute("aria-expanded", "true")
+        assert page.locator("#model-rows tr").count() > few
