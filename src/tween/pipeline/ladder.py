@@ -6,6 +6,7 @@ default 1     default 3/4     default 1/2     blend 1     blend 1/2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -20,7 +21,8 @@ LONGEST_S: Final = 320  # the longest wait for one
 SETTLED_S: Final = 60  # seconds after which a step up was right
 MISSING: Final = 0.1  # more of the pictures than this are missing: the rate is not held
 CALM: Final = 0.02  # less than this: it is
-SPARE: Final = 0.5  # of the time is all that the work may take before a step up, which about doubles it
+FULL: Final = 0.9  # of the time is what the work may take after a step up, as far as one can tell
+DEARER: Final = 4.0  # how much more a dearer model is taken to cost; of a size, its pixels tell
 
 
 class Rung(NamedTuple):
@@ -57,8 +59,8 @@ class Ladder:
         place: the rung, 0 is the best.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count, self.place = count, 0
+    def __init__(self, rungs: Sequence[Rung]) -> None:
+        self.rungs, self.place = tuple(rungs), 0
         self._late, self._calm, self._patience = 0, 0, CALM_S
         self._since_up: int | None = None
 
@@ -68,13 +70,18 @@ class Ladder:
         self._since_up = None if self._since_up is None else self._since_up + 1
         self._late = self._late + 1 if share > MISSING else 0
         self._calm = self._calm + 1 if share < CALM else 0
-        if self._late >= LATE_S and self.place + 1 < self.count:
+        if self._late >= LATE_S and self.place + 1 < len(self.rungs):
             self._down()
-        elif self._calm >= self._patience and self.place > 0 and second.busy < SPARE:
+        elif self._calm >= self._patience and self.place > 0 and second.busy * self._growth() < FULL:
             self._up()
         elif self._since_up is not None and self._since_up > SETTLED_S:
             self._patience, self._since_up = CALM_S, None
         return self.place
+
+    def _growth(self) -> float:
+        """How many times the work the rung above is, as far as one can tell without trying."""
+        above, here = self.rungs[self.place - 1], self.rungs[self.place]
+        return float((above.scale / here.scale) ** 2) if above.model == here.model else DEARER
 
     def _down(self) -> None:
         if self._since_up is not None and self._since_up <= SETTLED_S:  # the step up was a mistake

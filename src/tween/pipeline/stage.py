@@ -42,7 +42,7 @@ class Stage:
         self.rung, self.steps = rungs[0], list[str]()
         self.gaps: Gaps | None = None
         self._build, self._rungs, self._hold, self._cuts, self._say = build, rungs, hold_rate, cuts, say
-        self._ladder, self._wanted = Ladder(len(rungs)), rungs[0]
+        self._ladder, self._wanted = Ladder(rungs), rungs[0]
         self._full: tuple[int, int] | None = None  # size of the frames that come
         self._earlier_cuts = 0
         self._building: Future[Backend] | None = None
