@@ -180,9 +180,7 @@ def mix_of(asked: Sequence[str | Path]) -> list[Worn]:
         if not abs(worn.weight) < float("inf"):
             raise BadOption(f"--lora {one}", "a weight is a number", f"--lora {path}:0.7")
         if any(worn.path.resolve() == other.path.resolve() for other in found):
-            raise BadOption(
-                f"--lora {worn.path} twice", "each adapter is worn once", f"--lora {worn.path}:2, if louder"
-            )
+            raise BadOption(f"--lora {worn.path} twice", "each is worn once", f"--lora {worn.path}:2 to make it louder")
         found.append(worn)
     return found
 
