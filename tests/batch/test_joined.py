@@ -92,11 +92,10 @@ def test_drawings_on_twos(tmp_path):
     assert len(pool.given) > 2
 
 
-@pytest.mark.parametrize(
-    "way",
-    [{"times": 2}, *(pytest.param(way, marks=pytest.mark.slow) for way in ({"rate": "60"}, {"slow": "2"}))],
-    ids=str,
-)
+VARIABLE = [{"times": 2}, *(pytest.param(way, marks=pytest.mark.slow) for way in ({"rate": "60"}, {"slow": "2"}))]
+
+
+@pytest.mark.parametrize("way", VARIABLE, ids=str)
 def test_a_variable_rate(tmp_path, way):
     ticks, now, made = [], 0, random.Random(4)
     for _ in range(40):

@@ -1,0 +1,130 @@
+"""Real workers, killed for real: processes of this machine, and a Ray cluster of it."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from clips import Clip
+
+from tween.batch.config import BatchConfig
+from tween.batch.run import batch
+from tween.pipeline import journal
+from tween.pipeline.config import RenderConfig
+from tween.pipeline.recipe import render
+
+SEGMENT = 8
+WORKERS = [pytest.param({}, id="processes"), pytest.param({"ray": "auto"}, id="ray", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    monkeypatch.setattr(journal, "SEGMENT_FRAMES", SEGMENT)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Two films to be split, a small one, and what is no film; and what the good ones become."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    clips = [
+        Clip(frames=60, sound=["aac"]).make(folder / "a.mp4"),
+        Clip(frames=40, size=(48, 64)).make(folder / "b.mkv"),
+        Clip(frames=4).make(folder / "c.mp4"),
+    ]
+    (folder / "bad.mp4").write_bytes(b"no film" * 500)
+    (tmp_path / "straight").mkdir()
+    for clip in clips:
+        render(RenderConfig(clip, tmp_path / "straight" / clip.name, times=2, model="blend"))
+    return folder
+
+
+def asked(films, **options):
+    return BatchConfig(
+        inputs=(films,), output=films.parent / "out", times=2, model="blend", workers=2, segment=2 * SEGMENT, **options
+    )
+
+
+def assert_finished(films):
+    """Every good film is there, and the same; of the others nothing is."""
+    out, straight = films.parent / "out", films.parent / "straight"
+    names = sorted(path.name for path in out.iterdir() if not path.name.startswith(".tween-batch.jsonl"))
+    assert names == ["a.mp4", "b.mkv", "c.mp4"]
+    for name in ("a.mp4", "c.mp4"):
+        assert (out / name).read_bytes() == (straight / name).read_bytes()
+    assert (out / "b.mkv").stat().st_size == (straight / "b.mkv").stat().st_size
+
+
+def struck(strike):
+    """A watcher that does something to the first worker, once, while it renders."""
+    done = []
+
+    def watch(driver, _):
+        hand = driver.hands[0]
+        if not done and hand.ready is not None and hand.task is not None:
+            done.append(hand.ready.pid)
+            strike(hand.ready.pid)
+
+    return watch, done
+
+
+@pytest.mark.parametrize("on", WORKERS)
+def test_a_killed_worker_and_a_corrupt_film(films, on):
+    watch, killed = struck(lambda pid: os.kill(pid, signal.SIGKILL))
+    totals = batch(asked(films, **on), watch)
+    assert killed
+    assert any("worker 0 died while it rendered" in note for note in totals.notes)
+    assert totals.exit_code == 1
+    assert [film.reason for film in totals.films if film.state == "failed"] == [
+        film.reason for film in totals.films if film.input.endswith("bad.mp4")
+    ]
+    assert_finished(films)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on", WORKERS)
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="a process' limits are set from outside on Linux only")
+def test_a_disk_that_is_full_on_one_worker(films, on):
+    """No file of that process may grow: to it the disk is full."""
+    watch, limited = struck(lambda pid: resource.prlimit(pid, resource.RLIMIT_FSIZE, (64, 64)))
+    totals = batch(asked(films, **on), watch)
+    assert limited
+    assert totals.exit_code == 1
+    assert_finished(films)
+
+
+SCRIPT = """
+import sys
+from tween.pipeline import journal
+journal.SEGMENT_FRAMES = {segment}
+from tween.cli.main import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on", WORKERS)
+def test_a_killed_driver_goes_on_and_its_workers_end(films, tmp_path, on):
+    script = tmp_path / "batch.py"
+    script.write_text(SCRIPT.format(segment=SEGMENT))
+    out = films.parent / "out"
+    words = [sys.executable, str(script), "batch", str(films), "-o", str(out), "--times", "2", "--model", "blend",
+             "--workers", "2", "--segment", "8", "--json", *(["--ray", "auto"] if on else [])]  # fmt: skip
+    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not list(out.glob("*.part/*.packets")) and driver.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    assert not (out / "a.mp4").exists()
+    again = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert again.returncode == 1, again.stderr
+    assert_finished(films)
+    assert "failed: " in again.stderr
+    assert '"failed": [{"input": ' in again.stdout.splitlines()[-1]
+    assert '"resumed": 0' not in next(line for line in again.stdout.splitlines() if "a.mp4" in line)
