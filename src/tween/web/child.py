@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from ..errors import NotAVideo, TooMuch, TweenError
@@ -35,7 +36,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._is_ready = False
-        self._turn = asyncio.Lock()
+        self._turn, self._starting = asyncio.Lock(), asyncio.Lock()
 
     @classmethod
     async def start(cls) -> Child:
@@ -82,6 +83,13 @@ class Child:
                 self._process.kill()  # its answer would be taken for that to the next order
                 raise
 
+    async def send(self, message: dict[str, Any]) -> None:
+        """More for the order that is being worked on; nothing where the process has ended."""
+        assert self._process.stdin is not None
+        with suppress(ConnectionError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
     async def end(self) -> None:
         """End the process; safe to call twice."""
         if self._process.returncode is None:
@@ -92,11 +100,20 @@ class Child:
                 self._process.kill()
                 await self._process.wait()
 
+    async def ready(self) -> None:
+        """Wait until it has imported all it needs.
+
+        Raises:
+            NotAVideo: it broke down.
+        """
+        async with self._starting:
+            if not self._is_ready:
+                await self._answer(None)
+                self._is_ready = True
+
     async def _ask(self, order: dict[str, Any], told: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
         assert self._process.stdin is not None
-        if not self._is_ready:
-            await self._answer(None)
-            self._is_ready = True
+        await self.ready()
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             await self._process.stdin.drain()

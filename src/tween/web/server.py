@@ -28,6 +28,7 @@ from starlette.requests import ClientDisconnect
 from ..errors import BadOption, MissingFile, TweenError
 from .asked import MIMES
 from .body import blocks, declared, object_in
+from .camera import add_camera
 from .child import Fault, Told
 from .desk import OURS, Desk
 from .guard import App, Guard
@@ -68,6 +69,7 @@ def application(settings: Settings) -> App:
     _add_jobs(app, desk)
     _add_files(app, desk)
     _add_watch(app, desk)
+    add_camera(app, settings.silence_s)
     return Guard(app, settings)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
 import time
@@ -26,29 +27,45 @@ EXPENDABLE: Final = 500  # where memory runs out, Linux ends this process before
 MEMORY_SHARE: Final = 0.8  # of the machine's memory
 NICE: Final = 5
 
-Tell = Callable[[dict[str, Any]], None]
+
+class Line:
+    """What joins this process to the server.
+
+    Attributes:
+        waiting: what the server sent and nobody took yet.
+    """
+
+    def __init__(self) -> None:
+        self._answers = _own_output()
+        self.waiting: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, name="tween-orders", daemon=True).start()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """One message to the server."""
+        self._answers.write(json.dumps(message, default=str) + "\n")
+        self._answers.flush()
+
+    def _read(self) -> None:
+        """The end of the input ends the process, whatever it is doing."""
+        for text in sys.stdin:
+            self.waiting.put(json.loads(text))
+        os._exit(0)
 
 
 def main() -> None:
     """Take orders until there are no more."""
-    answers = _own_output()
+    line = Line()
     _step_back()
-    orders = _orders()
     _import_all()
-
-    def tell(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message, default=str) + "\n")
-        answers.flush()
-
-    tell({"done": {}})
-    for order in orders:
-        tell(_answer(order, tell))
+    line.tell({"done": {}})
+    while True:
+        line.tell(_answer(line.waiting.get(), line))
 
 
-def _answer(order: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def _answer(order: dict[str, Any], line: Line) -> dict[str, Any]:
     folder, name = Path(order.get("folder", ".")), order.get("name", "")
     try:
-        return {"done": ORDERS[order.pop("do")](order, tell)}
+        return {"done": ORDERS[order.pop("do")](order, line)}
     except TweenError as error:
         return {"error": {"kind": type(error).__name__, "message": said(str(error), folder, name, order)}}
     except Exception:
@@ -68,7 +85,7 @@ def said(words: str, folder: Path, name: str, order: dict[str, Any]) -> str:
     return discreet(words)
 
 
-def _look(order: dict[str, Any], tell: Tell) -> dict[str, Any]:  # noqa: ARG001
+def _look(order: dict[str, Any], line: Line) -> dict[str, Any]:  # noqa: ARG001
     from .asked import upload_in
     from .look import look
 
@@ -76,34 +93,34 @@ def _look(order: dict[str, Any], tell: Tell) -> dict[str, Any]:  # noqa: ARG001
     return look(path, most_pixels=order["most_pixels"], most_frames=order["most_frames"])
 
 
-def _plan(order: dict[str, Any], tell: Tell) -> dict[str, Any]:  # noqa: ARG001
+def _plan(order: dict[str, Any], line: Line) -> dict[str, Any]:  # noqa: ARG001
     from .plan import plan
 
     return plan(Path(order["folder"]), order["name"], order["options"], most_frames=order["most_frames"])
 
 
-def _measure(order: dict[str, Any], tell: Tell) -> dict[str, Any]:  # noqa: ARG001
+def _measure(order: dict[str, Any], line: Line) -> dict[str, Any]:  # noqa: ARG001
     from .plan import measure
 
     return measure(Path(order["folder"]), order["name"], order["options"])
 
 
-def _models(order: dict[str, Any], tell: Tell) -> dict[str, Any]:  # noqa: ARG001
+def _models(order: dict[str, Any], line: Line) -> dict[str, Any]:  # noqa: ARG001
     from .shelf import models
 
     return models()
 
 
-def _render(order: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def _render(order: dict[str, Any], line: Line) -> dict[str, Any]:
     from ..pipeline.recipe import render
     from .asked import config_for
 
-    watch = _Watch(tell)
+    watch = _Watch(line)
     folder, name = Path(order["folder"]), order["name"]
     config = config_for(folder, name, order["options"])
     report = render(config, watch.told)
     assert config.output is not None
-    tell({"status": {"phase": "preview"}})
+    line.tell({"status": {"phase": "preview"}})
     facts = report.as_json()
     facts["damage"] = facts["damage"] and said(facts["damage"], folder, name, order)
     facts["notes"] = [said(note, folder, name, order) for note in facts["notes"]]
@@ -135,8 +152,8 @@ def _previews(folder: Path, before: Path, after: Path, stretch: float) -> dict[s
 class _Watch:
     """Tells how far a render is, now and then."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell, self._last, self._begun, self._first = tell, 0.0, 0.0, 0
+    def __init__(self, line: Line) -> None:
+        self._line, self._last, self._begun, self._first = line, 0.0, 0.0, 0
 
     def told(self, status: Any) -> None:
         """After each frame."""
@@ -149,14 +166,21 @@ class _Watch:
         done, took = status.frames - self._first, now - self._begun
         fps = done / took if done and took > 0 and not status.fetching else None
         left = (status.expected - status.frames) / fps if fps and status.expected else None
-        self._tell({"status": {
+        self._line.tell({"status": {
             "phase": "fetching" if status.fetching else "rendering", "frames": status.frames,
             "expected": status.expected, "model": status.model, "backend": status.backend, "fps": fps, "left_s": left,
         }})  # fmt: skip
 
 
-ORDERS: Final[dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]]] = {
+def _live(order: dict[str, Any], line: Line) -> dict[str, Any]:
+    from .live import live
+
+    return live(order, line.waiting, line.tell)
+
+
+ORDERS: Final[dict[str, Callable[[dict[str, Any], Line], dict[str, Any]]]] = {
     "look": _look, "plan": _plan, "measure": _measure, "models": _models, "render": _render,
+    "live": _live,
 }  # fmt: skip
 
 
@@ -165,21 +189,6 @@ def _own_output() -> IO[str]:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers
-
-
-def _orders() -> Any:
-    """Orders as they come; the end of the input ends the process, whatever it is doing."""
-    import queue
-
-    waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            waiting.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=read, name="tween-orders", daemon=True).start()
-    return iter(waiting.get, None)
 
 
 def _step_back() -> None:
