@@ -106,7 +106,7 @@ def show(args: List) -> int:
         return 0
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, title in enumerate(("file", "made for", "method", "rank", "alpha", "MB", "gain, dB", "tween")):
-        table.add_column(title, justify="right" if k in (3, 4, 5, 6) else "left", no_wrap=True)
+        table.add_column(title, justify="right" if k in (3, 4, 5, 6) else "left", no_wrap=k > 0, overflow="fold")
     for adapter in found:
         table.add_row(str(adapter.path), *cells(adapter))
     Console(width=160).print(table)
@@ -140,7 +140,7 @@ def cells(adapter: Adapter) -> list[str]:
     card: Card = adapter.card
     config = card.config
     alpha = config.rank if config.alpha is None else config.alpha
-    made_for = f"{card.label or card.base} ({card.base_sha256[:8]})"
+    made_for = f"{Path(card.label).name or card.base} ({card.base_sha256[:8]})"
     gain = card.facts.get("gain_db", "-")
     return [made_for, config.method, str(config.rank), f"{alpha:g}", size, gain, card.tween]
 

@@ -211,6 +211,7 @@ def batches(plan: Plan, step: int, *, lanes: Sequence[int], workers: int = 0) ->
         prefetch_factor=2 if workers else None,
         multiprocessing_context=fresh_processes() if workers else None,
         worker_init_fn=one_thread,
+        generator=torch.Generator(),  # else it would draw from the one that dropout draws from
     )
     for batches_of_round in loader:
         yield from batches_of_round[skipped:]

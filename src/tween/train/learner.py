@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..models import adapters, lora, weights
@@ -67,7 +66,6 @@ class AdapterLearner(Learner):
         super().__init__(model, name)
         self.card = Card(config, name, adapters.hash_of(model.state_dict()), label)
         self.layers = lora.add(model, config)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what was added, too
         learns = {id(parameter) for parameter in lora.parameters(model).values()}
         self.resting = frozenset(n for n, parameter in model.named_parameters() if id(parameter) not in learns)
 
