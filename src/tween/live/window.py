@@ -27,6 +27,7 @@ WAIT_S: Final = 0.008  # how long an event or a picture may wait for the other
 WORDS_S: Final = Fraction(1, 2)  # how often the figures change
 NOTE_S: Final = 3  # how long a note stays
 DARK, BRIGHT, LINE = (0, 0, 0), (240, 240, 240), (255, 255, 255)
+LINE_PX: Final = 20  # from one line of words to the next
 LEAST: Final = (240, 320)  # (H, W) that a window opens with at least
 
 
@@ -71,7 +72,7 @@ class Window:
         self._pygame = pygame_()
         self.is_open, self.is_split, self.shows_flow, self.line = True, False, False, 0.5
         self._shown: Shown | None = None
-        self._words: tuple[str, str] = ("", "")
+        self._words: tuple[list[str], list[str]] = ([], [])
         self._told: Fraction | None = None
         self._note: tuple[str, Fraction] | None = None
         self._open()
@@ -220,18 +221,19 @@ class Window:
         moment = now()
         if self._told is None or moment - self._told >= WORDS_S:
             self._told, self._words = moment, self._figures()
-        left, right = self._words
-        self._write(left, 8, 8)
-        self._write(right, 8 if self.is_split else width // 2 + 8, 30 if self.is_split else 8)
+        for x, lines in zip((8, width // 2 + 8), self._words, strict=True):
+            for place, line in enumerate(lines):
+                self._write(line, x, 8 + LINE_PX * place)
         if self._note is not None:
             self._write(self._note[0], 8, self._screen.get_height() - 26)
 
-    def _figures(self) -> tuple[str, str]:
+    def _figures(self) -> tuple[list[str], list[str]]:
         stats = self._run.stats()
         height, width = stats.size
-        latency = f", latency {said_latency(stats)}" if stats.latency_ms is not None else ""
-        source = f"original, {stats.fps_in:.1f} fps"
-        return source, f"{stats.model} {width}x{height}, {stats.fps_out:.1f} fps{latency}, {stats.dropped} dropped"
+        latency = [f"latency {said_latency(stats)}"] if stats.latency_ms is not None else []
+        lost = [f"{stats.dropped} dropped"] if stats.dropped else []
+        left = ["original", f"{stats.fps_in:.1f} fps"]
+        return left, [f"{stats.model}, {width}x{height}", f"{stats.fps_out:.1f} fps", *latency, *lost]
 
     def _write(self, words: str, x: int, y: int) -> None:
         """Words on a dark ground, so that they can be read on any picture."""
