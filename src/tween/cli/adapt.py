@@ -44,6 +44,8 @@ class Adapt:
     """Where the adapter goes."""
     minutes: Annotated[float, option("M", "5")] = 5.0
     """The time it may take, about."""
+    steps: Annotated[int | None, option("N", "no end but the time's")] = None
+    """Learn no longer than this, too."""
     model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
     """The network, or its weights."""
     rank: Annotated[int, option("R", "8")] = 8
@@ -95,6 +97,7 @@ def config_of(args: Adapt) -> AdaptConfig:
         output=args.output or args.input.with_name(f"{args.input.stem}.lora.safetensors"),
         model=args.model,
         minutes=args.minutes,
+        steps=args.steps,
         lora=LoraConfig(rank=args.rank, method=args.method),  # type: ignore[arg-type]
         lr=args.lr,
         batch=args.batch,

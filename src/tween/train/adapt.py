@@ -50,6 +50,7 @@ VALIDATIONS = 7  # in a run
 PATIENCE = 4  # validations without a gain
 LEARNING_COST = 3.5  # a step's time over that of a prediction, pixel for pixel; a guess, for when to validate
 KEEP_DB = 0.02  # a smaller gain is none
+FREE = ("output", "minutes", "steps", "overwrite")  # options that may be others when it goes on
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,9 @@ class Adaptation:
 
     def facts(self) -> dict[str, str]:
         """All that the plan depends on."""
-        asked = {k: str(v) for k, v in asdict(self.config).items() if k not in ("output", "minutes", "overwrite")}
+        asked = {
+            k: str(v) for k, v in asdict(self.config).items() if k not in ("output", "minutes", "steps", "overwrite")
+        }
         return {**asked, "film": film_print(self.config.input), "base": self._hash(), "tween": __version__}
 
     def _hash(self) -> str:
@@ -268,6 +271,7 @@ class Adaptation:
             data=data,
             optim=optim,
             val=ValConfig(every=plan.every, patience=PATIENCE),
+            steps=config.steps,
             minutes=self._learning_s(plan.seconds) / 60,
             save_every=plan.every,
             seed=config.seed,

@@ -55,7 +55,7 @@ def key_of(config: AdaptConfig, home: Path) -> str:
     """A name for what an adaptation would give."""
     checked(replace(config, output=home / "key.safetensors"))
     facts = Adaptation(config, home, lambda _: None).facts()
-    told = json.dumps({**facts, "minutes": config.minutes}, sort_keys=True)
+    told = json.dumps({**facts, "minutes": config.minutes, "steps": config.steps}, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
