@@ -1,5 +1,7 @@
 """Pixels, edges, frequencies, colours: the published values, and slopes that lead down."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from published_losses import ifrnet_pictures, other_inputs, values
 
 from tween.errors import BadOption
 from tween.losses import terms
+from tween.metrics.image import psnr
 
 
 @pytest.mark.needs_shared
@@ -77,6 +80,7 @@ def test_equal_pictures_cost_nothing_and_others_can_be_learnt(term):
     [
         terms.charbonnier,
         terms.mse,
+        terms.log_mse,
         terms.gradient,
         terms.frequency,
         lambda p, g: terms.laplacian(p, g, levels=2),
@@ -87,6 +91,15 @@ def test_equal_pictures_cost_nothing_and_others_can_be_learnt(term):
 def test_slopes_are_right(term):
     a, b = pair(size=(1, 2, 7, 6), dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda p: term(p, b), a.requires_grad_(), eps=1e-7, atol=1e-4)
+
+
+def test_the_logarithm_of_the_squares_is_psnr_turned_round():
+    torch.manual_seed(2)
+    target = torch.rand(3, 3, 24, 20)
+    noisy = target + torch.tensor([0.3, 0.05, 0.02]).view(3, 1, 1, 1) * torch.randn_like(target)
+    expected = -psnr(noisy, target).mean() * math.log(10) / 10
+    assert terms.log_mse(noisy, target, eps=0).item() == pytest.approx(float(expected), rel=1e-5)
+    assert terms.log_mse(target, target).item() == pytest.approx(math.log(1e-5))
 
 
 def test_the_laplacian_is_blind_to_an_equal_change():

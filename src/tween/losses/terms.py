@@ -36,6 +36,12 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).square().mean()
 
 
+def log_mse(prediction: Tensor, target: Tensor, *, eps: float = 1e-5) -> Tensor:
+    """Mean over the batch of ln(MSE + eps), each picture's own: 10 / ln 10 of it is less PSNR, so that easy and hard
+    pictures count alike. `eps` is where better no longer pays: 1e-5 is 50 dB."""
+    return ((prediction - target).square().mean((1, 2, 3)) + eps).log().mean()
+
+
 def laplacian(prediction: Tensor, target: Tensor, *, blur: Blur = "binomial", levels: int = 5) -> Tensor:
     """L1 of the band-passes of a Laplacian pyramid, summed over its levels, all weighing the same.
 

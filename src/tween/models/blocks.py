@@ -11,6 +11,19 @@ def conv_prelu(channels_in: int, channels_out: int, kernel: int = 3, stride: int
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2), nn.PReLU(channels_out))
 
 
+class Residual(nn.Module):
+    """activation(x + beta * conv(x)), beta learnt a channel: what RIFE >= 4 is made of."""
+
+    def __init__(self, width: int, *, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=groups)
+        self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        change = self.conv(x)
+        return nn.functional.leaky_relu(x + change * self.beta.to(change.dtype), 0.2)
+
+
 class SideBlock(nn.Module):
     """IFRNet's residual block: the last `side` of `width` channels get a second, cheaper convolution of their own.
 

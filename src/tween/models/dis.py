@@ -179,18 +179,32 @@ def carried(motion: Array, t: float) -> Array:
     return looked_up(motion, arrived, -t)
 
 
-def guess(first: View, last: View, motion: Array, t: float) -> Guess:
-    """Both frames brought to `t` under one motion, and how far they agree. What lies beyond the border of one frame
-    is taken from the other, as far as its repeated edge does not agree, and nothing speaks against it."""
-    cv2 = opencv()
+class Fit(NamedTuple):
+    """How far the frames agree under a motion, and how much of each pixel's way lies within both; all `[h, w]`."""
+
+    agree: Array
+    in_first: Array
+    in_last: Array
+    weight: Array
+
+
+def fitted(first: View, last: View, motion: Array, t: float) -> Fit:
+    """A motion `[h, w, 2]` (first -> last, in pixels of the luma) judged at `t`. What lies beyond the border of one
+    frame is taken from the other, as far as its repeated edge does not agree, and nothing speaks against it."""
     agree = agreement(looked_up(first.luma, motion, -t), looked_up(last.luma, motion, 1 - t))
     in_first, in_last = inside(motion, -t), inside(motion, 1 - t)
     both = in_first * in_last
-    weight = both * agree + (1 - both) * UNSEEN + DOUBT
+    return Fit(agree, in_first, in_last, both * agree + (1 - both) * UNSEEN + DOUBT)
+
+
+def guess(first: View, last: View, motion: Array, t: float) -> Guess:
+    """Both frames brought to `t` under one motion, and how far they agree."""
+    cv2 = opencv()
+    agree, in_first, in_last, weight = fitted(first, last, motion, t)
     size = first.picture.shape[1::-1]
     full = enlarged(motion, size)
     seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
-    if both.min() == 1:
+    if min(in_first.min(), in_last.min()) == 1:
         return Guess(cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0), motion, weight)
     trust_first, trust_last = cv2.max(in_first, agree), cv2.max(in_last, agree)
     shares = [cv2.resize(SCALE * part, size) for part in ((1 - t) * trust_first + DOUBT, t * trust_last + DOUBT)]

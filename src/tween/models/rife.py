@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..errors import BadOption
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
+from .blocks import Residual
 from .entry import Entry, StateDict, Weights
 from .model import Model, Prediction, Spec, Tensors
 from .rife_versions import VERSIONS, Version
@@ -52,19 +53,6 @@ class Motion(NamedTuple):
 def swap(flow: Tensor) -> Tensor:
     """`[B, 4, H, W]`: the flow to frame 0 and the flow to frame 1 change places."""
     return torch.cat((flow[:, 2:4], flow[:, :2]), dim=1)
-
-
-class Residual(nn.Module):
-    """activation(x + beta * conv(x)), beta learnt a channel."""
-
-    def __init__(self, width: int, *, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=groups)
-        self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        change = self.conv(x)
-        return nn.functional.leaky_relu(x + change * self.beta.to(change.dtype), 0.2)
 
 
 class Plain(nn.Sequential):

@@ -19,7 +19,7 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
         image: `[B, C, H, W]`, any range.
         flow: `[B, 2, H, W]` in pixels of this grid, x then y, target -> image.
         padding: what lies outside: "border" repeats the edge, "zeros" is black.
-        mode: "bilinear" or "nearest".
+        mode: "bilinear", "nearest", or "bicubic", which is sharper and can pass the image's range.
 
     Returns:
         `[B, C, H, W]` of the image's dtype.

@@ -234,6 +234,7 @@ TERMS: Final[dict[str, Term]] = {
     "charbonnier": pictures("sqrt(d^2 + eps^2), a round L1", terms.charbonnier, eps=1e-3),
     "l1": pictures("absolute difference", terms.l1),
     "mse": pictures("squared difference", terms.mse),
+    "log_mse": pictures("its logarithm, a picture at a time: PSNR, turned round", terms.log_mse, eps=1e-5),
     "census": pictures(
         "soft census of the grey picture: structure in any light", census.census, patch=7, luma=False, border=None
     ),
