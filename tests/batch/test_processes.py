@@ -1,15 +1,20 @@
 """Real workers, killed for real: processes of this machine, and a Ray cluster of it."""
 
+import contextlib
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from clips import Clip
 
+from tween import errors
+from tween.batch import cluster
+from tween.batch.cluster import connected, shares
 from tween.batch.config import BatchConfig
 from tween.batch.run import batch
 from tween.pipeline import journal
@@ -128,3 +133,71 @@ def test_a_killed_driver_goes_on_and_its_workers_end(films, tmp_path, on):
     assert "failed: " in again.stderr
     assert '"failed": [{"input": ' in again.stdout.splitlines()[-1]
     assert '"resumed": 0' not in next(line for line in again.stdout.splitlines() if "a.mp4" in line)
+
+
+def listening():
+    """(address, port) of every TCP socket on which this process or one below it waits for others."""
+    children = {os.getpid()}
+    for _ in range(8):
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if int(status.read_text().rpartition(")")[2].split()[1]) in children:
+                    children.add(int(status.parent.name))
+    mine = set()
+    for child in children:
+        with contextlib.suppress(OSError):
+            mine |= {os.readlink(link) for link in Path(f"/proc/{child}/fd").iterdir()}
+    rows = [line.split() for f in ("tcp", "tcp6") for line in Path("/proc/net", f).read_text().splitlines()[1:]]
+    return [tuple(row[1].split(":")) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in mine]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks at Linux' list of sockets")
+def test_a_cluster_of_this_machine_listens_on_loopback_alone():
+    ray = connected("auto", 2)
+    try:
+        time.sleep(2)
+        addresses = {address for address, _ in listening()}
+    finally:
+        ray.shutdown()
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert addresses
+    assert addresses <= loopback
+
+
+def test_no_cluster_is_told():
+    with pytest.raises(errors.BadOption) as told:
+        connected("ray://10.0.0.1:10001", None)
+    assert "the address of a cluster that this machine belongs to is needed" in str(told.value)
+    assert "try: ray start --address 10.0.0.1:6379, then --ray auto" in str(told.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nobody"])
+def test_an_address_where_nobody_is(address):
+    with pytest.raises(errors.BadOption) as told:
+        connected(address, None)
+    assert f"--ray {address}: no cluster answers at {address}" in str(told.value)
+    assert "ray start --head on one machine" in str(told.value)
+
+
+def test_ray_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(cluster, "found", lambda: "127.0.0.1:6379")
+    with pytest.raises(errors.MissingPackage) as told:
+        connected("auto", None)
+    assert 'try: pip install "tween[ray]"' in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("has", "device", "workers", "count", "gpus", "cores"),
+    [
+        ({"CPU": 64.0, "GPU": 8.0}, "auto", None, 8, 1.0, 1.0),
+        ({"CPU": 64.0, "GPU": 8.0}, "auto", 16, 16, 0.5, 1.0),
+        ({"CPU": 64.0, "GPU": 8.0}, "cpu", None, 16, 0.0, 4.0),
+        ({"CPU": 2.0}, "auto", None, 1, 0.0, 2.0),
+        ({"CPU": 2.0}, "auto", 4, 4, 0.0, 0.5),
+        ({"CPU": 8.0}, "auto", 3, 3, 0.0, 2.0),
+    ],
+)
+def test_shares_of_a_cluster(has, device, workers, count, gpus, cores):
+    assert shares(has, device, workers) == (count, {"num_gpus": gpus, "num_cpus": cores})

@@ -4,7 +4,7 @@ driver: a thread for each slot ==task==> actor: Worker
                                <=stream= its messages, a few at a time: an actor waits for a driver that is behind
 
 Nothing of Ray's is opened to the network by this: a cluster of this machine alone listens on loopback, without
-dashboard; one that is there already stays as its owner made it.
+dashboard, and asks for a token; one that is there already stays as its owner made it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ import contextlib
 import logging
 import os
 import queue
+import secrets
+import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import BadOption, MissingPackage
@@ -23,9 +27,9 @@ from .messages import Lost, Message, Setup, Task
 
 BEHIND = 4  # messages that a driver may be behind one actor, before that waits
 WAITING = 64  # messages of all of them
+KNOCK_S = 5.0  # for a cluster to answer
 CORES_A_WORKER = 4  # where there is no GPU
 STORE_BYTES = 256 << 20  # for a cluster of this machine: results stay on its disk
-LOOPBACK = "127.0.0.1"
 
 
 class Actor:
@@ -148,34 +152,69 @@ class RayPool:
 
 def connected(address: str, workers: int | None) -> Any:
     """Ray, connected to a cluster; raises as `RayPool` does."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU share see what is there
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingPackage("Ray is not installed", "--ray needs it", 'pip install "tween[ray]"') from error
     if address.startswith("ray://"):
         head = address.removeprefix("ray://").partition(":")[0]
         raise BadOption(
             f"--ray {address}", "the address of a cluster that this machine belongs to is needed",
             f"ray start --address {head}:6379, then --ray auto",
         )  # fmt: skip
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU share see what is there
+    there = found() if address == "auto" else address
+    if there is None:
+        return _of_this_machine(workers)
+    ray = _imported()
     try:
-        ray.init(address=address, **quiet)
-        return ray
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        if address != "auto":
-            raise BadOption(
-                f"--ray {address}: no cluster answers ({str(error).splitlines()[0][:160]})",
-                "a running one, of the same Ray and Python, is needed",
-                "ray start --head on one machine, or --ray auto",
-            ) from error  # fmt: skip
-    cores = os.cpu_count() or 1
+        _knock(there)
+        ray.init(address=there, logging_level=logging.ERROR, log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadOption(
+            f"--ray {address}: no cluster answers at {there} ({str(error).splitlines()[0][:160]})",
+            "a running one, of the same Ray and Python, is needed",
+            "ray start --head on one machine, or no --ray for this machine alone",
+        ) from error
+    return ray
+
+
+def found() -> str | None:
+    """The address of the cluster that this machine belongs to; None where nobody typed `ray start`, nor set
+    RAY_ADDRESS."""
+    if (said := os.environ.get("RAY_ADDRESS")) is not None:
+        return said
+    try:
+        return Path(tempfile.gettempdir(), "ray", "ray_current_cluster").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _knock(address: str) -> None:
+    """OSError at once where nobody listens: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError("an address is a host and a port, 10.0.0.1:6379")
+    socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+
+
+def _of_this_machine(workers: int | None) -> Any:
+    """A cluster that nobody else can reach: on loopback, with a token of its own, without dashboard."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's word for: no other machine joins, bind to loopback
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # one a process: Ray reads it once
+    ray = _imported()
+    if ray._private.ray_constants.ENABLE_RAY_CLUSTER:  # it was imported before: too late for the variable
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     ray.init(
-        address="local", include_dashboard=False, num_cpus=max(cores, workers or 1), object_store_memory=STORE_BYTES,
-        _node_ip_address=LOOPBACK, **quiet,
+        address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, workers or 1),
+        object_store_memory=STORE_BYTES, logging_level=logging.ERROR, log_to_driver=False,
     )  # fmt: skip
+    return ray
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingPackage("Ray is not installed", "--ray needs it", 'pip install "tween[ray]"') from error
     return ray
 
 
