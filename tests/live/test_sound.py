@@ -60,7 +60,12 @@ def ready(track, seconds):
 
 
 @pytest.fixture
-def track(clip):
+def watch(monkeypatch):
+    return Watch(monkeypatch)
+
+
+@pytest.fixture
+def track(watch, clip):  # noqa: ARG001
     with open_source(clip) as source:
         made = Track(playing(source))
         made.start()
@@ -68,8 +73,7 @@ def track(clip):
         made.stop()
 
 
-def test_what_is_heard_is_what_is_seen(track, samples, monkeypatch):
-    watch = Watch(monkeypatch)
+def test_what_is_heard_is_what_is_seen(track, samples, watch):
     ready(track, Fraction(8, 10))
     watch.time += DELAY + Fraction(1, 4)  # the picture of 0.25 s is shown now
     heard = watch.play(track, 20)
@@ -77,14 +81,12 @@ def test_what_is_heard_is_what_is_seen(track, samples, monkeypatch):
     assert np.abs(heard).max() > 1000
 
 
-def test_before_the_first_picture_it_is_silent(track, monkeypatch):
-    watch = Watch(monkeypatch)
+def test_before_the_first_picture_it_is_silent(track, watch):
     ready(track, Fraction(1, 2))
     assert not watch.play(track, 2).any()  # 43 ms: the picture is 50 ms late
 
 
-def test_while_the_picture_is_held_it_is_silent(track, samples, monkeypatch):
-    watch = Watch(monkeypatch)
+def test_while_the_picture_is_held_it_is_silent(track, samples, watch):
     ready(track, Fraction(8, 10))
     watch.time += DELAY + Fraction(1, 4)
     assert watch.play(track, 4).any()
@@ -96,8 +98,7 @@ def test_while_the_picture_is_held_it_is_silent(track, samples, monkeypatch):
     assert np.array_equal(heard, samples[RATE // 2 :][: len(heard)])
 
 
-def test_a_card_whose_clock_runs_off_is_brought_back(track, samples, monkeypatch):
-    watch = Watch(monkeypatch)
+def test_a_card_whose_clock_runs_off_is_brought_back(track, samples, watch):
     ready(track, Fraction(8, 10))
     watch.time += DELAY
     watch.play(track, 2)
@@ -108,8 +109,7 @@ def test_a_card_whose_clock_runs_off_is_brought_back(track, samples, monkeypatch
     assert np.array_equal(watch.play(track, 1), samples[place : place + CHUNK])
 
 
-def test_a_loop_is_heard_again(clip, samples, monkeypatch):
-    watch = Watch(monkeypatch)
+def test_a_loop_is_heard_again(clip, samples, watch):
     with Looping(lambda: open_source(clip)) as source:
         source.round_s = Fraction(2)  # as the picture told at the end of its first round
         track = Track(playing(source))
