@@ -252,9 +252,8 @@ def test_it_all_works_by_keyboard(opened, house, clip):
 
 
 def focused(page):
-    return page.evaluate(
-        "(one => one.tagName.toLowerCase() + (one.id ? '#' + one.id : '') + ':' + one.textContent)(document.activeElement)"
-    )
+    name = "one.tagName.toLowerCase() + (one.id ? '#' + one.id : '') + ':' + one.textContent"
+    return page.evaluate(f"(one => {name})(document.activeElement)")
 
 
 def test_everything_that_is_touched_has_a_name(opened, house, clip):

@@ -22,6 +22,9 @@ from .desk import OURS
 LARGEST_PICTURE: Final = 1 << 20  # bytes of a JPEG
 HEAD: Final = struct.Struct("<d")
 LATEST_MS: Final = 2**40
+CLOSING_S: Final = 2.0  # a page that is loaded anew asks before its old session has ended
+# what the page tells of how it goes (pipeline/live_stats.py)
+STATS: Final = ("fps_in", "fps_out", "frames_in", "latency_ms", "dropped", "skipped", "model", "size", "steps")
 
 
 def add_camera(app: FastAPI, silence_s: float) -> None:
@@ -31,12 +34,15 @@ def add_camera(app: FastAPI, silence_s: float) -> None:
     @app.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
-        if at_work.locked():
-            busy = TooMuch("another page shows its camera", "one at a time", "close it")
-            await _leave(socket, str(busy))
+        try:
+            await asyncio.wait_for(at_work.acquire(), CLOSING_S)
+        except asyncio.TimeoutError:
+            await _leave(socket, str(TooMuch("another page shows its camera", "one at a time", "close it")))
             return
-        async with at_work:
+        try:
             await _session(socket, silence_s)
+        finally:
+            at_work.release()
 
 
 async def _session(socket: WebSocket, silence_s: float) -> None:
@@ -109,7 +115,7 @@ async def _give(socket: WebSocket, slot: _Slot) -> str:
             if "picture" in status:
                 await socket.send_bytes(HEAD.pack(status["ms"]) + base64.b64decode(status["picture"]))
             else:
-                await socket.send_json({"stats": shown(status["stats"])})
+                await socket.send_json({"stats": {name: status["stats"][name] for name in STATS}})
 
 
 async def _work(child: Child, order: dict[str, Any], slot: _Slot) -> str:
@@ -121,12 +127,6 @@ async def _work(child: Child, order: dict[str, Any], slot: _Slot) -> str:
     except TweenError as error:
         return str(error)
     return ""
-
-
-def shown(stats: dict[str, Any]) -> dict[str, Any]:
-    """What the page tells of how it goes."""
-    names = ("fps_in", "fps_out", "latency_ms", "dropped", "skipped", "model", "size", "steps")
-    return {name: stats[name] for name in names}
 
 
 async def _leave(socket: WebSocket, words: str) -> None:

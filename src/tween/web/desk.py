@@ -148,10 +148,14 @@ class Desk:
 
     async def _look(self, order: dict[str, Any], job: Job | None, within_s: float | None = None) -> dict[str, Any]:
         async with self._starting:
-            if self._looker is None or not self._looker.is_alive:
-                self._looker = await Child.start()
+            self._looker = await self._alive(self._looker)
         about = {} if job is None else {"folder": str(self.jobs.folder(job)), "name": job.name}
         return await self._looker.ask({**order, **about}, within_s=within_s or self.settings.look_s)
+
+    @staticmethod
+    async def _alive(child: Child | None) -> Child:
+        """A worker that runs: this one, or where it is none or broke down, a new one."""
+        return child if child is not None and child.is_alive else await Child.start()
 
     async def _learn(self) -> None:
         with suppress(TweenError, Fault):
@@ -160,12 +164,11 @@ class Desk:
 
     async def _work(self) -> None:
         while True:
-            if self._spare is None or not self._spare.is_alive:
-                self._spare = await Child.start()
+            self._spare = await self._alive(self._spare)
             job = await self._queue.get()
             if job.state != "waiting":
                 continue
-            child, self._spare = self._spare, None
+            child, self._spare = await self._alive(self._spare), None
             self._at_work = job, child
             try:
                 await self._render(job, child)
