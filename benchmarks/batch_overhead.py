@@ -38,7 +38,7 @@ def repeated(clip: Path, path: Path, seconds: float) -> Path:
                     if packet.pts is None:
                         continue
                     length = max(length, float((packet.pts + (packet.duration or 0)) * tick))
-                    packet.pts, packet.dts = (int(round(offset / tick)) + t for t in (packet.pts, packet.dts))
+                    packet.pts, packet.dts = (round(offset / tick) + t for t in (packet.pts, packet.dts))
                     packet.stream = target
                     out.mux(packet)
                 offset += length
