@@ -1,12 +1,13 @@
 """Recipes: YAML to config and back, and words for what is wrong in one."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tween.errors import BadOption, MissingFile
-from tween.train.config import TrainConfig
+from tween.train.config import OptimConfig, TrainConfig
 from tween.train.recipe import as_plain, differences, filled, read
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -75,3 +76,15 @@ def test_what_a_resumed_run_may_change_is_no_difference():
     old = as_plain(TrainConfig(steps=10))
     assert differences(old, as_plain(TrainConfig(steps=20, minutes=3.0))) == []
     assert differences(old, as_plain(TrainConfig(steps=10, seed=2))) == ["seed: 1234 -> 2"]
+
+
+def test_a_recipe_is_laid_upon_what_is_given(tmp_path):
+    """Field by field; but its losses are its losses, and none that was not asked for joins them."""
+    path = tmp_path / "r.yaml"
+    path.write_text("losses: {l1: 2.0}\noptim: {lr: 1e-4}")
+    given = TrainConfig(seed=5, optim=OptimConfig(lr=1.0, batch=3))
+    config = read(path, given)
+    assert config.losses == {"l1": 2.0}
+    assert (config.seed, config.optim.lr, config.optim.batch) == (5, 1e-4, 3)
+    path.write_text("seed: 1")
+    assert read(path, given) == dataclasses.replace(given, seed=1)

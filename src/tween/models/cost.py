@@ -8,7 +8,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..ops.canvas import Canvas
-from .dis import Dis
 from .entry import Entry
 
 HD = (720, 1280)
@@ -103,7 +102,7 @@ def cost(entry: Entry, size: tuple[int, int] = HD) -> Cost:
     before it nothing is counted."""
     with torch.device("meta"):
         model = entry.build(1.0).eval()
-    device = "cpu" if isinstance(model, Dis) else "meta"  # OpenCV looks at real pixels
+    device = "cpu" if model.searches else "meta"
     model = model.to_empty(device=device)
     padded = Canvas(size, model.spec.multiple).size
     frames = torch.zeros(1, len(model.spec.context), 3, *padded, device=device)

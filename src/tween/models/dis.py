@@ -45,6 +45,7 @@ class Dis(Model):
     """
 
     spec = Spec(context=(0, 1))
+    searches = True
 
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, H, W]` in [0, 1] -> the frame, its pixels side by side in memory, and its luma in 0..255, float32

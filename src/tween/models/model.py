@@ -74,9 +74,15 @@ class Batch(NamedTuple):
 
 
 class Model(nn.Module):
-    """A network. A family overrides the verbs it has something to say in; the defaults pass frames through."""
+    """A network. A family overrides the verbs it has something to say in; the defaults pass frames through.
+
+    Attributes:
+        spec: what it needs and can do.
+        searches: True if it looks at pixels outside torch, so that it runs on no tensors without memory (`meta`).
+    """
 
     spec: Spec
+    searches: bool = False
 
     def embed(self, frame: Tensor) -> Tensors:
         """What one frame `[B, 3, H, W]` in [0, 1] says alone: computed once, kept while the frame is in the context."""

@@ -186,14 +186,14 @@ def facts(model: Model, teacher: Teacher | None = None) -> frozenset[str]:
 
 
 def shown_by(model: Model) -> Prediction:
-    """What a network gives for a small grey clip: computed without memory where it has weights, else truly.
+    """What a network gives for a small grey clip: computed without memory where that can be, else truly.
 
     The network is left as it was, and so is the state of the random numbers.
     """
     batch = grey(model)
     values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad(), torch.random.fork_rng([]):
-        if not values:
+        if model.searches or not values:
             return model(batch.frames, batch.t)
         nowhere = {name: value.to("meta") for name, value in values.items()}
         return functional_call(model, nowhere, (batch.frames.to("meta"), batch.t.to("meta")))

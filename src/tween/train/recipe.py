@@ -28,19 +28,11 @@ def read(path: Path, given: TrainConfig | None = None) -> TrainConfig:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise BadOption(f"{path} is not YAML", str(error).replace("\n", " ")) from error
-    return filled(TrainConfig, laid(content or {}, as_plain(given)) if given else content or {}, where=path.name)
+    return filled(TrainConfig, content or {}, where=path.name, given=given)
 
 
-def laid(upper: Any, lower: Any) -> Any:
-    """One mapping upon another, key by key; what is no mapping hides what is below."""
-    if not (isinstance(upper, dict) and isinstance(lower, dict)):
-        return upper
-    both = {key: laid(value, lower[key]) if key in lower else value for key, value in upper.items()}
-    return {**lower, **both}
-
-
-def filled(kind: Any, content: Any, *, where: str) -> Any:
-    """A dataclass from a mapping, every key known and every value of its kind.
+def filled(kind: Any, content: Any, *, where: str, given: Any = None) -> Any:
+    """A dataclass from a mapping, every key known and every value of its kind; what it does not say is as in `given`.
 
     Raises:
         BadOption: see `read`.
@@ -51,10 +43,13 @@ def filled(kind: Any, content: Any, *, where: str) -> Any:
     for key in content:
         if key not in hints:
             raise BadOption(f"{where} says {key!r}{near(str(key), hints)}", f"known: {', '.join(hints)}")
-    return kind(**{key: value_of(hints[key], value, f"{where}: {key}") for key, value in content.items()})
+    said = {
+        key: value_of(hints[key], value, f"{where}: {key}", getattr(given, key, None)) for key, value in content.items()
+    }
+    return dataclasses.replace(given, **said) if given else kind(**said)
 
 
-def value_of(kind: Any, value: Any, where: str) -> Any:
+def value_of(kind: Any, value: Any, where: str, given: Any = None) -> Any:
     """A value as the kind that a field says.
 
     Raises:
@@ -69,7 +64,7 @@ def value_of(kind: Any, value: Any, where: str) -> Any:
         return None
     kind = next(option for option in options if option is not type(None))
     if dataclasses.is_dataclass(kind):
-        return filled(kind, value, where=where)
+        return filled(kind, value, where=where, given=given)
     made = plain(kind, value, where)
     if made is None:
         raise BadOption(f"{where} is {value!r}", f"{in_words(kind)} is needed")
