@@ -170,7 +170,7 @@ def test_a_term_that_the_network_cannot_take_is_refused_with_those_that_it_can()
         Objective({"l1": 1.0, "geometry": 0.01}, zoo.create("lightvfi-16"))
     words = str(told.value)
     assert "the loss term geometry needs features of the target's place and an encoder" in words
-    assert "this model gives frame; try: one of: charbonnier, l1, mse, census" in words
+    assert "this model gives frame; try: one of: charbonnier, l1, mse, log_mse, census" in words
     assert "flow_distillation" not in words
     with pytest.raises(MissingTerm, match="laplacian needs aux `coarse`; this model gives frame, feature_1"):
         Objective({"laplacian": {"of": "coarse"}}, zoo.create("ifrnet-t"))
