@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, BadWeights, NoWeights, UnknownModel, near
-from . import adapters, ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, tweennet, weights
+from . import adapters, ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, swift, tweennet, weights
 from .entry import Entry, StateDict, Weights
 from .model import Model, Spec
 
@@ -29,7 +29,7 @@ UNKNOWN_LICENCE = "not known: ask whoever made the file"
 def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
     return [
-        classic.ROWS + ahead.ROWS,
+        classic.ROWS + swift.ROWS + ahead.ROWS,
         tweennet.ROWS,
         ifrnet.ROWS + ifrvp.ROWS,
         rife.ROWS,
