@@ -40,6 +40,9 @@ class BatchConfig(Between, Running, Wanted, _Where):
         shared: dict[str, Any] = {
             one.name: getattr(self, one.name) for kind in (Between, Running, Wanted) for one in fields(kind)
         }
+        shared["model"] = _found(self.model)
+        shared["lora"] = tuple(_found(one) for one in self.lora)
+        shared["curve"] = None if self.curve is None else self.curve.absolute()
         return RenderConfig(input=path, output=output, **shared)
 
     def check(self) -> None:
@@ -60,3 +63,11 @@ class BatchConfig(Between, Running, Wanted, _Where):
             whole(self.workers, "--workers", least=1)
         if self.segment is not None:
             whole(self.segment, "--segment", least=1, most=1_000_000)
+
+
+def _found(said: str) -> str:
+    """FILE or FILE:WEIGHT from the root on: workers stand elsewhere. Anything else as it is."""
+    path, _, weight = said.rpartition(":")
+    if Path(said).is_file():
+        return str(Path(said).absolute())
+    return f"{Path(path).absolute()}:{weight}" if path and Path(path).is_file() else said

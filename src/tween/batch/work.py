@@ -47,7 +47,7 @@ class Worker:
 
         config = self._own(self._setup.config)
         name = model_name(config)
-        model = self._kit.model(name, config.scale)
+        model = self._kit.model(name, config.scale, lora=config.lora)
         choice = prepare.choose(model, backend=config.backend, device=config.device, precision=config.precision)
         runs = f"{choice.backend} on {choice.device}, {choice.precision}"
         sees = self._folder.is_relative_to(self._setup.storage)
