@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from clips import Clip
 
 from tween.cli.evaluate import run
 from tween.cli.main import main
 from tween.errors import BadOption, CannotWrite
+from tween.models import adapters, lora, weights, zoo
+from tween.models.adapters import Card
+from tween.models.lora_config import LoraConfig
 
 HERE = Path(__file__).parent
 
@@ -147,3 +152,33 @@ def test_the_whole_set_by_the_published_rule_is_marked(tmp_path, capsys):
     for options, mark in (([], "checked"), (["--limit", "11"], "in part"), (["--every", "1"], "checked")):
         assert run(["nearest", "--set", "middlebury", "--root", str(tmp_path), "--metrics", "psnr", *options]) == 0
         assert re.search(rf"nearest +torch, fp32 .*{mark}", capsys.readouterr().out)
+
+
+def test_adapters_stand_beside_their_base(tmp_path, capsys):
+    """The model with them, without them, and another one that they were not made for; sizes beside."""
+    pytest.importorskip("peft")
+    base, worn, film = tmp_path / "base.safetensors", tmp_path / "show.safetensors", tmp_path / "film.mp4"
+    torch.manual_seed(0)
+    model = zoo.create("lightvfi-16").eval()
+    weights.write(model.state_dict(), base, name="lightvfi-16")
+    config = LoraConfig(rank=2)
+    card = Card(config, "lightvfi-16", adapters.hash_of(model.state_dict()), str(base))
+    lora.add(model, config)
+    with torch.no_grad():
+        for parameter in lora.parameters(model).values():
+            parameter.add_(0.1)
+    adapters.write(worn, lora.learned(model), card)
+    Clip(frames=9).make(film)
+    line = ["evaluate", str(base), "blend", "--set", "video", "--root", str(film), "--lora", f"{worn}:0.5"]
+    out = tmp_path / "scores.json"
+    assert main([*line, "--backend", "torch", "--json", str(out)]) == 0
+    assert "show.safetensors:0.5" in capsys.readouterr().out.replace("\n", "")
+    told = json.loads(out.read_text())
+    names = [result["model"] for result in told["results"]]
+    assert names == [f"{base} + show.safetensors:0.5", str(base), "blend"]
+    dressed, bare, _ = told["results"]
+    assert told["psnr"] == dressed["psnr"] != bare["psnr"]
+    assert (dressed["megabytes"], bare["adapter_megabytes"]) == (bare["megabytes"], 0)
+    assert dressed["adapter_megabytes"] > 0.01
+    assert main([*line[:1], *line[2:]]) == 2
+    assert "for blend; it has no weights that an adapter could change" in capsys.readouterr().err

@@ -89,6 +89,7 @@ def run(argv: Sequence[str]) -> int:
         with _bar(f"{engine.name} on {protocol.name}", hidden=args.quiet) as watch:
             options: dict[str, Any] = {"metrics": metrics, "gap": args.gap, "limit": args.limit}
             results.append(score(engine, data, protocol, observer=gallery, watch=watch, **options))
+        results[-1].megabytes, results[-1].adapter_megabytes = engine.megabytes, engine.adapter_megabytes
     if not args.quiet and args.json != Path("-"):
         scores.show(results, protocol, is_comparison=_is_comparison(args))
     _tell_broken(results)
@@ -140,11 +141,12 @@ def engines(args: Evaluate, protocol: Protocol) -> list[Prepared]:
         worn = _dressed(name, scale, args.lora, refused) if args.lora else None
         model = model if scale == 1 else zoo.load(name, scale=scale)
         label = name if scale == 1 else f"{name}, scale {scale:g}"
-        subjects = [(worn, f"{label}{adapters.called(args.lora)}")] if worn else []
-        for subject, called in [*subjects, (model, label)]:
+        size = sum(adapters.read(one.path).megabytes for one in adapters.mix_of(args.lora)) if worn else 0.0
+        subjects = [(worn, f"{label}{adapters.called(args.lora)}", size)] if worn else []
+        for subject, called, megabytes in [*subjects, (model, label, 0.0)]:
             for backend, precision in ways:
                 prepare.choose(subject, backend=backend, device=args.device, precision=precision)
-                found.append(Prepared(subject, called, backend, args.device, precision))
+                found.append(Prepared(subject, called, backend, args.device, precision, megabytes))
     if len(refused) == len(args.models):
         raise refused[0]
     return found

@@ -47,19 +47,27 @@ def main_table(results: Sequence[Result], protocol: Protocol) -> Table:
     """A row a model, and the published ones below."""
     published = field(protocol.name)
     names = _columns(results, published)
-    table = _table("model", "run by", *(label(name) for name in names), "ms", "rule")
+    weighs = ["MB"] if any(result.megabytes for result in results) else []
+    table = _table("model", "run by", *(label(name) for name in names), "ms", *weighs, "rule")
     for result in results:
         means = result.means()
         ms = f"{1e3 * result.model_seconds / len(result.rows):.1f}"
         by = f"{result.backend}, {result.precision}"
-        table.add_row(result.model, by, *(number(name, means.get(name)) for name in names), ms, rule(result, protocol))
+        scores = (number(name, means.get(name)) for name in names)
+        table.add_row(result.model, by, *scores, ms, *(weight(result) for _ in weighs), rule(result, protocol))
     if published:
         table.add_section()
     for row in published:
         step = f", t + {row.step}" if row.step else ""
         shown = (number(name, row.scores.get(name)) for name in names)
-        table.add_row(f"{row.model}{step}", "published", *shown, "", "", style="dim")
+        table.add_row(f"{row.model}{step}", "published", *shown, "", *("" for _ in weighs), "", style="dim")
     return table
+
+
+def weight(result: Result) -> str:
+    """Megabytes of the weights, and of the adapters upon them."""
+    adapter = f" + {result.adapter_megabytes:.2f}" if result.adapter_megabytes else ""
+    return f"{result.megabytes:.1f}{adapter}" if result.megabytes else "-"
 
 
 def rule(result: Result, protocol: Protocol) -> str:

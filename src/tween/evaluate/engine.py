@@ -45,6 +45,7 @@ class Prepared:
     Attributes:
         model: in eval mode, with its weights. name: for tables and cached files.
         backend, device, precision: as for `prepare`.
+        adapter_megabytes: of the adapters that are merged into it.
     """
 
     model: Model
@@ -52,6 +53,7 @@ class Prepared:
     backend: str = "auto"
     device: str = "auto"
     precision: str = "auto"
+    adapter_megabytes: float = 0.0
     _kept: dict[tuple[int, int], Backend] = field(default_factory=dict, repr=False)
 
     @property
@@ -61,6 +63,11 @@ class Prepared:
     @property
     def family(self) -> str:
         return prepare.family(self.model)
+
+    @property
+    def megabytes(self) -> float:
+        """Of the network's weights."""
+        return sum(value.numel() * value.element_size() for value in self.model.state_dict().values()) / 1e6
 
     def backend_for(self, size: tuple[int, int]) -> Backend:
         for kept in self._kept.values():

@@ -60,6 +60,7 @@ class Result:
         notes: what a reader of the figures has to know: a recipe that was applied, a rule that was bent.
         is_prediction: True if frames to come were asked for, so that scores belong to steps.
         seconds: wall time of the whole; model_seconds: the part of it spent in the model.
+        megabytes: of the network's weights; adapter_megabytes: of the adapters that it wore. 0 where nobody said.
     """
 
     model: str
@@ -73,6 +74,8 @@ class Result:
     is_prediction: bool = False
     seconds: float = 0.0
     model_seconds: float = 0.0
+    megabytes: float = 0.0
+    adapter_megabytes: float = 0.0
 
     def means(self, group: str | None = None) -> dict[str, float]:
         """Metric -> plain mean over the rows (of one group); a metric that a row lacks is averaged over the others."""
