@@ -15,7 +15,22 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, BadWeights, NoWeights, UnknownModel, near
-from . import adapters, ahead, classic, deformvfi, emavfi, ifrnet, ifrvp, lift, lightvfi, rife, shelf, swift, tweennet, weights
+from . import (
+    adapters,
+    ahead,
+    classic,
+    deformvfi,
+    emavfi,
+    ifrnet,
+    ifrvp,
+    lift,
+    lightvfi,
+    rife,
+    shelf,
+    swift,
+    tweennet,
+    weights,
+)
 from .entry import Entry, StateDict, Weights
 from .model import Model, Spec
 
