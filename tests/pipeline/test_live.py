@@ -301,7 +301,10 @@ def test_ladders_go_from_sizes_to_cheaper_models():
     def told(*args, **more):
         return [f"{rung.model} {rung.scale}" for rung in rungs(*args, **more)]
 
-    assert told("dis", Fraction(1), predicts=False) == ["dis 1", "dis 3/4", "dis 1/2", "blend 1", "blend 1/2"]
+    assert told("dis", Fraction(1), predicts=False) == [
+        "dis 1", "dis 3/4", "dis 1/2", "dis-fast 1", "dis-fast 1/2", "blend 1", "blend 1/2"
+    ]  # fmt: skip
+    assert told("dis-fast", Fraction(1), predicts=False)[3:] == ["blend 1", "blend 1/2"]
     assert told("ifrnet-s", Fraction(1, 2), predicts=False)[:4] == [
         "ifrnet-s 1/2", "ifrnet-s 3/8", "ifrnet-s 1/4", "dis 1/2"
     ]  # fmt: skip
@@ -356,7 +359,7 @@ def real(config, seconds=0.4, size=(32, 48)):
 def test_it_runs_with_its_own_threads(config):
     made, stats = real(config)
     assert made is not None
-    expected = {True: "dis-ahead", False: "dis"}[config.predict]
+    expected = {True: "dis-ahead", False: "dis-fast"}[config.predict]
     assert stats.model == (expected if config.model == "default" else config.model)
     assert stats.shown > 0
 

@@ -49,7 +49,7 @@ class Live:
     """Pictures a second."""
     times: Annotated[int | None, option("N")] = None
     """Pictures for each source frame, instead of --rate."""
-    model: Annotated[str, option("NAME|FILE", "the best for this machine")] = "default"
+    model: Annotated[str, option("NAME|FILE", "dis-fast; with --predict, dis-ahead")] = "default"
     """A name from `tween models`, or a file of weights."""
     backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto")] = "auto"
     """What runs the model."""

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 SCALES: Final = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
-CHEAPER: Final = ("dis", "blend")  # after the model asked for, from which these are the cheaper ones
+CHEAPER: Final = ("dis", "dis-fast", "blend")  # after the model asked for, from which these are the cheaper ones
 CHEAPER_AHEAD: Final = ("dis-ahead", "repeat")
 
 LATE_S: Final = 2  # seconds of missing pictures that bring a step down

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ..backends import prepare
 from ..backends.backend import Backend
@@ -18,12 +18,15 @@ from .live import LiveRun
 from .pace import Clock, now
 
 
+DEFAULT: Final = "dis-fast"  # what `default` stands for where pictures cannot wait
+
+
 @dataclass(frozen=True)
 class LiveConfig:
     """What decides how a live run looks.
 
     Attributes:
-        model: a name of the zoo, a file of weights, or "default".
+        model: a name of the zoo, a file of weights, or "default": dis-fast, or what predicts by default.
         predict: show the time after the newest frame.
         rate: pictures a second; None takes twice the source's, or, predicting, the source's own.
         scale: work on pictures of this size, 0 < scale <= 1.
@@ -85,7 +88,7 @@ class Models:
 
     def __init__(self, config: LiveConfig) -> None:
         self._config = config
-        default = zoo.DEFAULT_PREDICTOR if config.predict else zoo.DEFAULT
+        default = zoo.DEFAULT_PREDICTOR if config.predict else DEFAULT
         self.name = default if config.model == "default" else config.model
         self._loaded: dict[str, Model] = {}
 
