@@ -17,7 +17,6 @@ from .ladder import Rung, rungs
 from .live import LiveRun
 from .pace import Clock, now
 
-
 DEFAULT: Final = "dis-fast"  # what `default` stands for where pictures cannot wait
 
 
