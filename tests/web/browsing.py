@@ -9,7 +9,9 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-RENDER_MS = 90_000
+LOOK_MS = 120_000  # of a browser, and of a machine that has much else to do
+RENDER_MS = 180_000
+EXPECT_MS = 30_000
 
 
 @contextmanager
@@ -19,6 +21,7 @@ def browser():
     if CHROMIUM is None:
         pytest.skip("no chromium is installed")
     with playwright.sync_playwright() as running:
+        playwright.expect.set_options(timeout=EXPECT_MS)
         opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *FAKE_CAMERA])
         yield opened
         opened.close()
@@ -51,8 +54,8 @@ def send(page, path) -> None:
     from playwright.sync_api import expect
 
     page.set_input_files("#file", str(path))
-    expect(page.locator("#job-h")).to_have_text(path.name, timeout=30_000)
-    expect(page.locator("#outcome")).not_to_be_empty(timeout=30_000)
+    expect(page.locator("#job-h")).to_have_text(path.name, timeout=LOOK_MS)
+    expect(page.locator("#outcome")).not_to_be_empty(timeout=LOOK_MS)
 
 
 def await_result(page) -> None:

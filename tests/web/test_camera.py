@@ -10,14 +10,14 @@ import time
 
 import numpy as np
 import pytest
-from browsing import browser, visit
+from browsing import LOOK_MS, browser, visit
 from PIL import Image
 from serving import House, refused
 from websockets.sync.client import connect
 
 from tween.web.camera import STATS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def answers(socket, wanted=100, timeout=10):
 def test_pictures_go_in_and_pictures_of_their_times_come_out(house, mode):
     times, words, k, until = [], [], 0, time.monotonic() + 60
     with camera(house, mode=mode, rate=20) as socket:
-        assert json.loads(socket.recv(timeout=40)) == {"ready": True}
+        assert json.loads(socket.recv(timeout=120)) == {"ready": True}
         while time.monotonic() < until and not (len(times) > 3 and words and is_enough(times, mode)):
             socket.send(taken(k))
             k += 1
@@ -109,7 +109,7 @@ BAD = {
 @pytest.mark.parametrize("sent", BAD.values(), ids=BAD)
 def test_what_is_no_picture_ends_its_session(house, sent):
     with camera(house) as socket:
-        assert json.loads(socket.recv(timeout=40)) == {"ready": True}
+        assert json.loads(socket.recv(timeout=120)) == {"ready": True}
         socket.send(sent)
         words, pictures = answers(socket)
         assert not pictures
@@ -129,13 +129,13 @@ def test_what_is_no_picture_ends_its_session(house, sent):
 )
 def test_a_model_that_cannot_be_is_told(house, model, words):
     with camera(house, model=model) as socket:
-        told, _ = answers(socket, timeout=40)
+        told, _ = answers(socket, timeout=120)
         assert words in told[-1]["error"]
 
 
 def test_one_camera_at_a_time_and_silence_ends_it(house):
     with camera(house) as first:
-        assert json.loads(first.recv(timeout=40)) == {"ready": True}
+        assert json.loads(first.recv(timeout=120)) == {"ready": True}
         with camera(house) as second:
             words, _ = answers(second)
             assert words[-1]["error"] == "another page shows its camera; one at a time; try: close it"
@@ -155,7 +155,7 @@ def test_the_page_shows_its_camera_and_lets_it_go(house):
         from playwright.sync_api import expect
 
         page.click("#camera-go")
-        expect(page.locator("#camera-words")).to_contain_text("frames a second", timeout=40_000)
+        expect(page.locator("#camera-words")).to_contain_text("frames a second", timeout=LOOK_MS)
         expect(page.locator("#camera-go")).to_have_text("Stop")
         page.wait_for_timeout(1500)
         view = "document.getElementById('camera-out').getContext('2d').getImageData(5, 5, 400, 300).data"

@@ -6,13 +6,13 @@ import re
 from fractions import Fraction
 
 import pytest
-from browsing import RENDER_MS, await_result, browser, download, send, visit
+from browsing import LOOK_MS, RENDER_MS, await_result, browser, download, send, visit
 from clips import Clip
-from serving import House
+from serving import TOKEN, House
 
 from tween.cli.main import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 
@@ -53,7 +53,7 @@ def test_a_video_goes_in_and_the_command_lines_file_comes_out(opened, house, cli
         send(page, clip)
         expect(page.locator("#facts")).to_contain_text("160×96 · 24 frames a second · 24 frames")
         expect(page.locator("#outcome")).to_contain_text("60 frames a second · 60 frames · 1 s long · by dis")
-        expect(page.locator("#outcome")).to_contain_text("takes about", timeout=30_000)
+        expect(page.locator("#outcome")).to_contain_text("takes about", timeout=LOOK_MS)
         page.click("#render")
         expect(page.locator("#running")).to_be_visible()
         await_result(page)
@@ -102,7 +102,7 @@ def test_a_reload_in_the_middle_finds_the_job_again(opened, house, long_clip):
         page.click("label[for=kind-times]")
         page.click("label[for=times-8]")
         page.click("#render")
-        expect(page.locator("#running-words")).to_contain_text("%", timeout=30_000)
+        expect(page.locator("#running-words")).to_contain_text("%", timeout=LOOK_MS)
         address = page.url
         assert re.search(r"#job=[0-9a-f]{32}$", address)
         page.reload()
@@ -143,7 +143,7 @@ def test_a_bad_file_is_told_in_the_command_lines_words(opened, house, tmp_path, 
     words = capsys.readouterr().err.strip().splitlines()[-1].removeprefix("tween: ")
     with visit(opened, house, complains=True) as page:  # the browser notes the refusal itself
         page.set_input_files("#file", str(bad))
-        expect(page.locator("#sending-error")).to_have_text(words, timeout=30_000)
+        expect(page.locator("#sending-error")).to_have_text(words, timeout=LOOK_MS)
         assert page.get_attribute("#sending-error", "role") == "alert"
         expect(page.locator("#drop")).to_be_visible()
 
@@ -239,7 +239,7 @@ def test_it_all_works_by_keyboard(opened, house, clip):
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         chooser.value.set_files(str(clip))
-        expect(page.locator("#kind-rate")).to_be_focused(timeout=30_000)
+        expect(page.locator("#kind-rate")).to_be_focused(timeout=LOOK_MS)
         page.keyboard.press("ArrowRight")
         expect(page.locator("#kind-times")).to_be_checked()
         page.keyboard.press("Tab")
@@ -292,6 +292,38 @@ def test_the_queue_waits_its_turn_and_can_be_emptied(opened, house, long_clip, c
         expect(page.locator("#no-jobs")).to_be_visible()
         expect(page.locator("#job")).to_be_hidden()
     assert [path.name for path in house.folder.iterdir()] == ["lock"]
+
+
+def test_a_video_can_be_dropped(opened, house, clip):
+    with visit(opened, house) as page:
+        page.evaluate(
+            """(bytes) => {
+                 const moved = new DataTransfer();
+                 moved.items.add(new File([new Uint8Array(bytes)], 'dropped.mp4'));
+                 const event = new DragEvent('drop', { dataTransfer: moved, bubbles: true, cancelable: true });
+                 document.getElementById('drop').dispatchEvent(event);
+               }""",
+            list(clip.read_bytes()),
+        )
+        expect(page.locator("#job-h")).to_have_text("dropped.mp4", timeout=LOOK_MS)
+        expect(page.locator("#facts")).to_contain_text("24 frames")
+
+
+def test_the_printed_address_opens_the_page_and_no_other_does(opened, tmp_path, clip):
+    house = House(tmp_path / "jobs", host="0.0.0.0", token=TOKEN)
+    try:
+        with visit(opened, house, complains=True) as page:
+            expect(page.locator("body")).to_have_text("open the address that tween serve printed, with its token")
+            page.goto(f"{house.origin}/?token={TOKEN}")
+            assert page.url == f"{house.origin}/"
+            send(page, clip)
+            page.click("label[for=kind-times]")
+            page.click("#render")
+            await_result(page)
+            assert TOKEN not in page.content()
+            assert page.evaluate("document.cookie") == ""
+    finally:
+        house.end()
 
 
 def test_the_models_are_listed_with_their_scores(opened, house):

@@ -34,7 +34,8 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.jobs = settings, Jobs(settings)
         self.models: dict[str, Any] = {}
-        self._speeds: dict[tuple[str, str], dict[str, float]] = {}  # (model, codec) -> seconds for a million pixels
+        # (model, codec) -> seconds for a million pixels; None where a measurement took too long
+        self._speeds: dict[tuple[str, str], dict[str, float] | None] = {}
         self._queue: asyncio.Queue[Job] = asyncio.Queue()
         self._looker: Child | None = None
         self._spare: Child | None = None
@@ -88,14 +89,16 @@ class Desk:
 
     async def measure(self, job: Job, options: dict[str, Any]) -> dict[str, Any]:
         """The plan, with how long it will take: measured on this video, if this model was not met before."""
-        outcome = await self.plan(job, options)
-        if outcome["takes_s"] is None and outcome["frames"] is not None:
-            options = checked(options)
+        outcome, options = await self.plan(job, options), checked(options)
+        key = outcome["model"], options.get("codec", "auto")
+        if outcome["frames"] is None or key in self._speeds:
+            return outcome
+        self._speeds[key] = None
+        with suppress(TooMuch):
             order = {"do": "measure", "options": options}
             found = await self._look(order, job, within_s=self.settings.measure_s)
             pixels = outcome["width"] * outcome["height"] / 1e6
-            speed = {part: value / pixels for part, value in found.items()}
-            self._speeds[outcome["model"], options.get("codec", "auto")] = speed
+            speed = self._speeds[key] = {part: value / pixels for part, value in found.items()}
             outcome["takes_s"] = takes_s(outcome, speed)
         return outcome
 
@@ -150,7 +153,12 @@ class Desk:
         async with self._starting:
             self._looker = await self._alive(self._looker)
         about = {} if job is None else {"folder": str(self.jobs.folder(job)), "name": job.name}
-        return await self._looker.ask({**order, **about}, within_s=within_s or self.settings.look_s)
+        try:
+            return await self._looker.ask({**order, **about}, within_s=within_s or self.settings.look_s)
+        except Fault:
+            if job is not None:
+                self.jobs.get(job.id)  # its files go with it
+            raise
 
     @staticmethod
     async def _alive(child: Child | None) -> Child:

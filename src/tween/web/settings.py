@@ -44,7 +44,7 @@ class Settings:
     most_pixels: int = 8192 * 4608
     most_frames: int = 2_000_000
     look_s: float = 60
-    measure_s: float = 60
+    measure_s: float = 30
 
 
 def token_for(host: str) -> str | None:

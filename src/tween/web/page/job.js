@@ -176,7 +176,7 @@ async function plan() {
     $("outcome").textContent = outcomeWords(outcome, isIdle && outcome.takes_s === null ? "measuring how long it takes …" : "");
     if (outcome.takes_s === null && outcome.frames && isIdle) {
       outcome = await ask("POST", `/jobs/${id}/measure`, options());
-      if (mine === asked) $("outcome").textContent = outcomeWords(outcome, "");
+      if (mine === asked) $("outcome").textContent = outcomeWords(outcome, "how long it takes is not known");
     }
   } catch (error) {
     if (mine !== asked) return;
@@ -189,8 +189,8 @@ function outcomeWords(outcome, waiting) {
   const parts = [`${outcome.width}×${outcome.height}`, `${outcome.rate} frames a second`];
   if (outcome.frames) parts.push(count(outcome.frames, "frame"), `${outcome.seconds} s long`);
   parts.push(`by ${outcome.model}`);
-  if (waiting) parts.push(waiting);
-  else if (outcome.takes_s !== null) parts.push(`takes about ${duration(outcome.takes_s)}`);
+  if (outcome.takes_s !== null) parts.push(`takes about ${duration(outcome.takes_s)}`);
+  else if (waiting) parts.push(waiting);
   say("outcome-notes", outcome.notes.join("; "));
   return parts.join(" · ");
 }
