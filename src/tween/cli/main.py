@@ -23,7 +23,8 @@ OURS, INTERRUPTED = 1, 130
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command lives (a module of this folder with `run(argv) -> exit code`) and what it is for."""
+    """Where a command lives (a module with `run(argv) -> exit code`, of this folder or, with a dot, of another room)
+    and what it is for."""
 
     module: str
     about: str
@@ -37,7 +38,7 @@ COMMANDS: Final = {
     "live": Command("live", "a video, a camera or a screen, smoother while it plays: in a window, a page, a pipe"),
     "adapt": Command("adapt", "tune a network on the film itself; kept only if it helps, with its gain in dB"),
     "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
-    "serve": Command("serve", "a web page to render in: drop a video, watch, compare, download"),
+    "serve": Command(".web.command", "a web page to render in: drop a video, watch, compare, download"),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
     "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "flow": Command("flow", "flow labels for a set, written once, for training"),

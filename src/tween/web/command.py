@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ import tyro
 from ..errors import BadOption
 from ..home import cache_folder
 from ..pipeline.config import option
-from ..web.serve import serve
-from ..web.settings import Settings, bytes_of, token_for
-from .show import say
+from .serve import serve
+from .settings import Settings, bytes_of, token_for
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,5 @@ def run(argv: Sequence[str]) -> int:
         keep_s=args.keep * 3600,
     )
     with suppress(KeyboardInterrupt):
-        serve(settings, say)
+        serve(settings, lambda words: print(words, file=sys.stderr, flush=True))
     return 0
