@@ -18,19 +18,22 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from tween.batch.film import LONGEST, PARTS_A_WORKER, SHORTEST
-from tween.batch.segments import passes_on_paper, seams
+from tween.batch.segments import Seam, begins, passes_on_paper, seams
 from tween.models import zoo
 from tween.pipeline.config import RenderConfig, timeline_of
-from tween.pipeline.journal import SEGMENT_FRAMES
+from tween.pipeline.journal import SEGMENT_FRAMES, Mark
 from tween.pipeline.kit import Kit
 from tween.pipeline.part import Part, render_part
 from tween.pipeline.recipe import bound, opened
 from tween.video.shown import shown
 
+SEAMS = [Seam(k, Mark(Fraction(k), (), ()), Fraction(0), 0) for k in range(1, 20_000)]  # each as good as any
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
 
@@ -99,9 +102,10 @@ def play(
         segments = -(-frames // SEGMENT_FRAMES)
         size = length or min(LONGEST, max(SHORTEST, segments // (workers * PARTS_A_WORKER)))
         ended = 0.0
-        for first in range(0, segments, size):
+        starts = begins(range(segments), SEAMS[: segments - 1], size, 1 if length else workers)
+        for first, past in pairwise([*starts, segments]):
             now, worker = heapq.heappop(idle)
-            count = min(size, segments - first)
+            count = past - first
             enter = drawn.choice(costs.enter) * pace[worker]
             work = sum(drawn.choice(costs.frame) for _ in range(count)) * SEGMENT_FRAMES * pace[worker]
             over = now + enter + work
@@ -122,7 +126,7 @@ def simulate(args: argparse.Namespace) -> list[dict[str, Any]]:
     frames = known["frames"]
     costs = Costs(
         [row["enter_s"] for row in rows],
-        [(row["seconds"] - row["enter_s"]) / frames for row in rows],
+        [(row["seconds"] - row["enter_s"]) / frames / args.faster for row in rows],
         args.take,
         args.join,
     )
@@ -165,6 +169,9 @@ def main() -> None:
     other.add_argument("--minutes", type=int, default=120)
     other.add_argument("--take", type=float, default=0.02, help="the driver's seconds for a segment")
     other.add_argument("--join", type=float, default=0.0005, help="seconds a frame, to join")
+    other.add_argument(
+        "--faster", type=float, default=1.0, help="frames so many times faster, entering as slow as here"
+    )
     args = parser.parse_args()
     if args.what == "simulate":
         show(simulate(args))

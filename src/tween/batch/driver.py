@@ -295,8 +295,10 @@ class Driver:
         self._begun_at[task.id] = made.piece.number + 1
         if film.state != "rendering":
             return
+        wrong = film.wrong
         self._guarded(film, lambda: film.take(made, is_guess=_is_guess(task)))
-        self._guarded(film, lambda: self._refill(film))
+        if film.is_complete or film.wrong > wrong:
+            self._guarded(film, lambda: self._refill(film))
 
     def _finished(self, hand: Hand, task: Task, message: Finished) -> None:
         hand.strikes = hand.deaths = 0

@@ -87,6 +87,7 @@ class Film:
         self.damage: TweenError | None = None
         self.notes: list[str] = []
         self.length, self.is_guessing = SHORTEST, True
+        self._workers = 1
         self._stack = ExitStack()
         self._journal: Journal | None = None
         self._chain: Chain | None = None
@@ -124,6 +125,7 @@ class Film:
         source = self._stack.enter_context(opened(self.config))
         timeline, notes = bound(timeline_of(self.config), source.info)
         self.expected = expected_frames(timeline, source.info)
+        self._workers = 1 if length else workers
         segments = -(-(self.expected or 0) // journal.SEGMENT_FRAMES)
         self.length = length or min(LONGEST, max(SHORTEST, segments // (workers * PARTS_A_WORKER)))
         is_small = self.expected is not None and segments <= max(1, self.length)
@@ -175,6 +177,11 @@ class Film:
         return done[0].begin if done else self._first
 
     @property
+    def wrong(self) -> int:
+        """Guesses about a seam that did not hold."""
+        return 0 if self._chain is None else self._chain.wrong
+
+    @property
     def past(self) -> int:
         """The number after the last segment's, as far as is known."""
         assert self._chain is not None
@@ -186,7 +193,7 @@ class Film:
         if self.is_guessing and self._chain.wrong >= MOST_WRONG:
             self.is_guessing = False
         if self.is_guessing:
-            return self._chain.parts(self.length, taken, self.first)
+            return self._chain.parts(self.length, taken, self.first, self._workers)
         if taken or self._chain.is_complete:
             return []
         return [self._chain.alone(self.first)]

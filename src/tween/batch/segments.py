@@ -105,17 +105,20 @@ def _between(stream: Iterable[tuple[Fraction, int]], timeline: Timeline) -> Iter
         yield from ((instant.pts, last[1]) for instant in timeline.after(last[0], last[0]))
 
 
-def begins(missing: Sequence[int], seams: Sequence[Seam], length: int) -> list[int]:
-    """The segments at which parts begin, of a run of `missing` ones: about `length` apart, where little is idle."""
+def begins(missing: Sequence[int], seams: Sequence[Seam], length: int, workers: int = 1) -> list[int]:
+    """The segments at which parts begin, of a run of `missing` ones: about `length` apart, where little is idle; closer
+    towards the end, so that `workers` end together."""
     idle = {seam.number: seam.idle for seam in seams}
     found, here, end = [missing[0]], missing[0], missing[-1] + 1
-    while end - here > length + length // 2:
-        near = [n for n in range(here + max(1, length // 2), here + length + length // 2 + 1) if n in idle]
+    while True:
+        size = length if workers == 1 else min(length, max(1, (end - here) // (2 * workers)))
+        if end - here <= size + size // 2:
+            return found
+        near = [n for n in range(here + max(1, size // 2), here + size + size // 2 + 1) if n in idle]
         if not near:
-            break
-        here = min(near, key=lambda n: (idle[n], abs(n - here - length)))
+            return found
+        here = min(near, key=lambda n: (idle[n], abs(n - here - size)))
         found.append(here)
-    return found
 
 
 class Chain:
@@ -179,8 +182,11 @@ class Chain:
                 del self.pieces[number]
                 drop(number)
 
-    def parts(self, length: int, taken: Iterable[int] = (), first: Fraction = Fraction(0)) -> list[Part]:
-        """What has to be rendered still, in parts of about `length` segments; those in `taken` are being made."""
+    def parts(
+        self, length: int, taken: Iterable[int] = (), first: Fraction = Fraction(0), workers: int = 1
+    ) -> list[Part]:
+        """What has to be rendered still, in parts of about `length` segments (see `begins`); those in `taken` are being
+        made. `first`: as in `Part`."""
         if self.is_complete:
             return []
         there = {*self.pieces, *taken}
@@ -188,7 +194,7 @@ class Chain:
         missing = [n for n in range(self.done, last + 1) if n not in there]
         parts = []
         for run in _runs(missing):
-            starts = begins(run, [*self._seams.values()], length)
+            starts = begins(run, [*self._seams.values()], length, workers)
             for a, b in pairwise([*starts, run[-1] + 1]):
                 part = self._part(a, None if b > last else b - a, first)
                 parts += [] if part is None else [part]
