@@ -9,6 +9,7 @@ from published_others import weights as published
 from safetensors.torch import save_file
 
 from tween.backends.cache import fingerprint
+from tween.backends.prepare import prepare
 from tween.errors import BadOption, BadWeights, MissingPackage
 from tween.models import adapters, lightvfi, lora, weights, zoo
 from tween.models.adapters import Card, Wardrobe
@@ -208,7 +209,7 @@ def test_without_peft_learning_says_so_and_wearing_works(tmp_path, monkeypatch):
 # Files.
 
 
-def saved(path, name=SMALL, *, seed=1, rank=4, method="lora", base=None):
+def saved(path, name=SMALL, *, seed=1, rank=4, method="lora", base=None, much=0.02):
     """An adapter's file, and the file of the base that it is for."""
     base = base or path.with_name(f"{name}.safetensors")
     model = network(name)
@@ -217,7 +218,7 @@ def saved(path, name=SMALL, *, seed=1, rank=4, method="lora", base=None):
     config = LoraConfig(rank=rank, method=method)
     card = Card(config, name, adapters.hash_of(model.state_dict()), str(base), facts={"gain_db": "0.5"})
     lora.add(model, config)
-    adapters.write(path, teach(model, seed), card)
+    adapters.write(path, teach(model, seed, much), card)
     return path, base
 
 
@@ -384,3 +385,23 @@ def test_light_vfis_own_files_are_worn(shared, tmp_path):
     weights.write(network("ifrnet-t").state_dict(), tmp_path / "other.safetensors", name="ifrnet-t")
     with pytest.raises(BadWeights, match="which the base weights do not have"):
         zoo.load(tmp_path / "other.safetensors", lora=[tmp_path / "scene.pth"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_every_backend_sees_merged_weights(tmp_path, monkeypatch, backend):
+    """What it shows is what the dressed network shows, and nothing of the bare one is taken from the cache."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setenv("TWEEN_HOME", str(tmp_path / "home"))
+    made, base = saved(tmp_path / "a.safetensors", much=0.2)
+    frames = torch.rand(4, 1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
+    seen = []
+    for worn in ([], [made]):
+        model = zoo.load(base, lora=worn)
+        ready = prepare(model, (32, 48), backend=backend, precision="fp32", label=SMALL)
+        seen.append(ready.render(ready.relate([ready.embed(frame) for frame in frames]), torch.tensor([0.5])))
+        with torch.no_grad():
+            expected = model(frames.transpose(0, 1), torch.tensor([0.5])).frame
+        torch.testing.assert_close(seen[-1], expected, atol=1e-4, rtol=0)
+    assert (seen[0] - seen[1]).abs().max() > 1e-3
