@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tween.batch.film import LONGEST, PARTS_A_WORKER, SHORTEST
+from tween.batch.film import LONGEST, length_for
 from tween.batch.segments import Seam, begins, passes_on_paper, seams
 from tween.models import zoo
 from tween.pipeline.config import RenderConfig, timeline_of
@@ -100,7 +100,7 @@ def play(
     driver = last = entering = rendering = 0.0
     for frames in films:
         segments = -(-frames // SEGMENT_FRAMES)
-        size = length or min(LONGEST, max(SHORTEST, segments // (workers * PARTS_A_WORKER)))
+        size = length or length_for(segments, workers)
         ended = 0.0
         starts = begins(range(segments), SEAMS[: segments - 1], size, 1 if length else workers)
         for first, past in pairwise([*starts, segments]):
@@ -167,8 +167,8 @@ def main() -> None:
     other = commands.add_parser("simulate")
     other.add_argument("parts_file", type=Path)
     other.add_argument("--minutes", type=int, default=120)
-    other.add_argument("--take", type=float, default=0.02, help="the driver's seconds for a segment")
-    other.add_argument("--join", type=float, default=0.0005, help="seconds a frame, to join")
+    other.add_argument("--take", type=float, default=0.005, help="the driver's seconds for a segment")
+    other.add_argument("--join", type=float, default=0.0003, help="seconds a frame, to join")
     other.add_argument(
         "--faster", type=float, default=1.0, help="frames so many times faster, entering as slow as here"
     )

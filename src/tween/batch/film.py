@@ -127,8 +127,8 @@ class Film:
         self.expected = expected_frames(timeline, source.info)
         self._workers = 1 if length else workers
         segments = -(-(self.expected or 0) // journal.SEGMENT_FRAMES)
-        self.length = length or min(LONGEST, max(SHORTEST, segments // (workers * PARTS_A_WORKER)))
-        is_small = self.expected is not None and segments <= max(1, self.length)
+        self.length = length or length_for(segments, workers)
+        is_small = self.expected is not None and segments <= self.length
         if is_shared and (is_small or not isinstance(source, FileSource)):
             self._alone()
             return
@@ -267,6 +267,11 @@ def _put(packets: Path | bytes, path: Path) -> None:
     with path.open("wb") as file:
         file.write(packets)
         on_disk(file)
+
+
+def length_for(segments: int, workers: int) -> int:
+    """Segments in a part: as many as leave each worker several parts of the film."""
+    return LONGEST if workers == 1 else min(LONGEST, max(SHORTEST, segments // (workers * PARTS_A_WORKER)))
 
 
 def spans(part: Part, past: int) -> set[int]:
