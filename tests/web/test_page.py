@@ -294,6 +294,32 @@ def test_the_queue_waits_its_turn_and_can_be_emptied(opened, house, long_clip, c
     assert [path.name for path in house.folder.iterdir()] == ["lock"]
 
 
+def test_a_part_is_compared_with_that_part(opened, house, long_clip, tmp_path):
+    with visit(opened, house) as page:
+        send(page, long_clip)
+        page.click("label[for=kind-slow]")
+        page.click("summary")
+        page.fill("#start", "1")
+        page.fill("#end", "0:02")
+        expect(page.locator("#outcome")).to_contain_text("about 59 frames · 1.97 s long", timeout=LOOK_MS)
+        page.click("#render")
+        await_result(page)
+        page.wait_for_timeout(1500)
+        after, before = times(page)
+        assert after == 0
+        assert before == pytest.approx(1, abs=0.05)
+        page.click("#play")
+        page.wait_for_timeout(1200)
+        page.click("#play")
+        page.wait_for_timeout(300)
+        after, before = times(page)
+        assert before == pytest.approx(1 + after / 2, abs=0.1)
+        expect(page.locator("#mute")).to_be_hidden()
+        file, _ = download(page, tmp_path / "downloaded.mp4")
+        options = ("--slow", "2", "--start", "1", "--end", "0:02")
+        assert file.read_bytes() == by_command(long_clip, tmp_path / "by-command.mp4", *options)
+
+
 def test_a_video_can_be_dropped(opened, house, clip):
     with visit(opened, house) as page:
         page.evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 
 import pytest
@@ -176,6 +177,14 @@ def test_a_job_that_was_not_touched_for_its_time_goes(tmp_path):
 def test_a_server_that_cannot_be_is_told(argv, words, capsys):
     assert main(["serve", *argv]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_without_its_packages_a_server_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve", "--port", "0"]) == 2
+    words = capsys.readouterr().err
+    assert "tween serve without uvicorn; it needs fastapi, uvicorn and websockets" in words
+    assert 'try: pip install "tween[web]"' in words
 
 
 def test_every_mistake_of_the_page_is_a_users():

@@ -51,6 +51,7 @@ def plan(folder: Path, name: str, options: dict[str, Any], *, most_frames: int) 
         "height": info.size[0],
         "rate": said_rate(rate),
         "frames": frames,
+        "is_exact": config.start is None and config.end is None,
         "rendered": None if frames is None else round(frames * share_rendered(timeline, info)),
         "seconds": None if frames is None else round(float(frames / rate), 2),
         "stretch": float(timeline.stretch()),

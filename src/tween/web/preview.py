@@ -21,6 +21,8 @@ PLAYS: Final = {  # codecs of browsers by container, as ffmpeg calls both
 PLAIN: Final = {"yuv420p", "yuvj420p"}
 LONGEST_S: Final = 60  # seconds of the source that a copy shows
 LARGEST: Final = 1280  # pixels of a copy's longer side
+FAST: Final = {"preset": "veryfast", "crf": "20"}
+FASTSTART: Final = {"movflags": "+faststart"}
 CLOCK: Final = Fraction(1, 90_000)
 
 
@@ -37,16 +39,17 @@ def plays(path: Path) -> bool:
         return False
 
 
-def make_preview(path: Path, target: Path, *, lasts: Fraction | None = None) -> None:
-    """A copy that browsers play: its first `lasts` seconds, without sound, on the same clock.
+def make_preview(path: Path, target: Path, *, start: Fraction | None, lasts: Fraction) -> None:
+    """A copy that browsers play: `lasts` seconds from `start` on, without sound; its clock begins at 0.
 
     Args:
         path: any video. target: an .mp4; it appears whole.
-        lasts: seconds; None is `LONGEST_S`.
     """
-    part = target.with_suffix(".part")
-    end = Fraction(LONGEST_S) if lasts is None else lasts
-    with open_source(path, end=end) as source, av.open(str(part), "w", format="mp4", options=FASTSTART) as container:
+    part, end = target.with_suffix(".part"), (start or 0) + lasts
+    with (
+        open_source(path, start=start, end=end) as source,
+        av.open(str(part), "w", format="mp4", options=FASTSTART) as container,
+    ):
         stream = _stream(container.add_stream("libx264", rate=source.info.rate, options=FAST), source.info)
         begun: Fraction | None = None
         for frame in source:
@@ -54,10 +57,6 @@ def make_preview(path: Path, target: Path, *, lasts: Fraction | None = None) -> 
             container.mux(stream.encode(_shown(frame, stream, frame.pts - begun)))
         container.mux(stream.encode(None))
     part.replace(target)
-
-
-FAST: Final = {"preset": "veryfast", "crf": "20"}
-FASTSTART: Final = {"movflags": "+faststart"}
 
 
 def _stream(stream: VideoStream, info: VideoInfo) -> VideoStream:

@@ -22,7 +22,7 @@ def _facts(row: Entry) -> dict[str, Any]:
     parameters, gmacs = FIGURES.get(row.name, (0, 0.0))
     return {
         "name": row.name,
-        "about": row.about,
+        "about": row.about.replace("`", ""),
         "any_time": zoo.signature(row.name).spec.any_time,
         "parameters": parameters,
         "gmacs": gmacs,

@@ -17,10 +17,14 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from ..errors import TweenError
+
+if TYPE_CHECKING:
+    from ..pipeline.config import RenderConfig
 
 BETWEEN_S: Final = 0.1  # seconds between two words on how far a render is
 EXPENDABLE: Final = 500  # where memory runs out, Linux ends this process before others
@@ -126,24 +130,27 @@ def _render(order: dict[str, Any], line: Line) -> dict[str, Any]:
     facts["notes"] = [said(note, folder, name, order) for note in facts["notes"]]
     facts["output"] = config.output.name
     facts["bytes"] = config.output.stat().st_size
-    return {**facts, **_previews(folder, config.input, config.output, order["stretch"])}
+    return {**facts, **_previews(config, folder, order["stretch"])}
 
 
-def _previews(folder: Path, before: Path, after: Path, stretch: float) -> dict[str, Any]:
-    """What the page compares: the files themselves where a browser plays them, else copies."""
-    from fractions import Fraction
-
+def _previews(config: RenderConfig, folder: Path, stretch: float) -> dict[str, Any]:
+    """What the page compares, the files themselves where a browser plays them, else copies; and when, in what it
+    compares with, the result begins (seconds)."""
     from av.error import FFmpegError
 
+    from ..pipeline.config import seconds
     from .preview import LONGEST_S, make_preview, plays
 
-    shown: dict[str, Any] = {}
-    for role, path, lasts in (("before", before, 1.0), ("after", after, stretch)):
+    assert config.output is not None
+    start = seconds(config.start, "--start") or Fraction(0)
+    shown: dict[str, Any] = {"before_from": float(start)}
+    for role, path, begin, lasts in (("before", config.input, start, 1.0), ("after", config.output, None, stretch)):
         try:
             is_whole = plays(path)
             shown[role] = path.name if is_whole else f"{role}.mp4"
             if not is_whole:
-                make_preview(path, folder / shown[role], lasts=LONGEST_S * Fraction(lasts))
+                make_preview(path, folder / shown[role], start=begin, lasts=LONGEST_S * Fraction(lasts))
+                shown["before_from"] *= role != "before"
         except (TweenError, FFmpegError, OSError):  # the result is whole all the same: only the comparison is missing
             shown[role] = None
     return shown

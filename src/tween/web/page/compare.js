@@ -7,6 +7,7 @@ const APART_S = 0.06;    // of the source, before the two are set right
 
 const before = $("before"), after = $("after"), seek = $("seek"), play = $("play");
 let stretch = 1;   // seconds of after for a second of before
+let from = 0;      // where before shows what after begins with
 let step = 1 / 60; // seconds of a frame of after
 let shownFor = "";
 
@@ -19,11 +20,13 @@ export function showComparison(job) {
   if (key === shownFor || !can) return;
   shownFor = key;
   stretch = outcome.stretch || 1;
+  from = result.before_from || 0;
   step = 1 / (outcome.rate || 60);
   const again = `?v=${encodeURIComponent(result.seconds)}`;
   after.src = `/jobs/${job.id}/after${again}`;
   before.hidden = !result.before;
   if (result.before) before.src = `/jobs/${job.id}/before${again}`;
+  $("mute").hidden = !job.info.sound || result.after === "after.mp4" || job.options.sound === "drop";
   const isCopy = result.after === "after.mp4" || result.before === "before.mp4";
   $("compare-note").textContent = isCopy
     ? "What this browser cannot play is shown as a copy of the first minute, without sound. The download is the whole."
@@ -45,7 +48,7 @@ function setPace() {
 const follows = () => after.playbackRate / stretch >= SLOWEST;
 
 function setRight(force) {
-  const wanted = Math.min(after.currentTime / stretch, before.duration || Infinity);
+  const wanted = Math.min(from + after.currentTime / stretch, before.duration || Infinity);
   if (force || Math.abs(before.currentTime - wanted) > APART_S) before.currentTime = wanted;
 }
 

@@ -68,14 +68,20 @@ function showProgress() {
   $("running-more").textContent = more.filter(Boolean).join(" · ");
 }
 
+// Where only a part is rendered, the plan has counted what nobody else knows.
+function leftWords(status, expected) {
+  if (!status.fps || !expected) return "";
+  return `, about ${duration(Math.max(0, (expected - status.frames) / status.fps))} left`;
+}
+
 function progressWords(status, expected) {
   if (job.state === "waiting") return job.ahead ? `Waiting for ${count(job.ahead, "other job")}` : "Waiting";
   if (status.phase === "fetching") return "Fetching the model's weights";
   if (status.phase === "preview") return "Getting the comparison ready";
   if (status.phase !== "rendering") return "Starting";
-  const part = expected ? `${Math.floor((100 * status.frames) / expected)} %` : count(status.frames, "frame");
-  const left = status.left_s === null || status.left_s === undefined ? "" : `, about ${duration(status.left_s)} left`;
-  return `Rendering: ${part}${left}`;
+  const percent = Math.min(100, Math.floor((100 * status.frames) / expected));
+  const part = expected ? `${percent} %` : count(status.frames, "frame");
+  return `Rendering: ${part}${leftWords(status, expected)}`;
 }
 
 function showResult() {
@@ -187,7 +193,7 @@ async function plan() {
 
 function outcomeWords(outcome, waiting) {
   const parts = [`${outcome.width}×${outcome.height}`, `${outcome.rate} frames a second`];
-  if (outcome.frames) parts.push(count(outcome.frames, "frame"), `${outcome.seconds} s long`);
+  if (outcome.frames) parts.push((outcome.is_exact ? "" : "about ") + count(outcome.frames, "frame"), `${outcome.seconds} s long`);
   parts.push(`by ${outcome.model}`);
   if (outcome.takes_s !== null) parts.push(`takes about ${duration(outcome.takes_s)}`);
   else if (waiting) parts.push(waiting);

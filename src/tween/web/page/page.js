@@ -124,7 +124,10 @@ function newRow(job) {
 function words(job) {
   const { status } = job, parts = [WORDS[job.state]];
   if (job.state === "waiting" && job.ahead) parts.push(`${count(job.ahead, "job")} before it`);
-  if (job.state === "running" && status.expected) parts.push(`${Math.floor((100 * status.frames) / status.expected)} %`);
+  const expected = status.expected || job.outcome.frames;
+  if (job.state === "running" && status.frames && expected) {
+    parts.push(`${Math.min(100, Math.floor((100 * status.frames) / expected))} %`);
+  }
   if (job.outcome.name) parts.push(job.outcome.name);
   parts.push(bytes(job.bytes));
   if (!["running", "waiting", "uploading"].includes(job.state)) parts.push(`kept for ${duration(job.expires_s)}`);
