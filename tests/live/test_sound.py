@@ -15,6 +15,7 @@ from tween.video.doors import open_source
 from tween.video.looping import Looping
 
 DELAY = Fraction(1, 20)
+LATER = DELAY - sound.CARD_S  # what the card asks for then is heard when the picture is seen
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def track(watch, clip):  # noqa: ARG001
 
 def test_what_is_heard_is_what_is_seen(track, samples, watch):
     ready(track, Fraction(8, 10))
-    watch.time += DELAY + Fraction(1, 4)  # the picture of 0.25 s is shown now
+    watch.time += LATER + Fraction(1, 4)  # the picture of 0.25 s is shown now
     heard = watch.play(track, 20)
     assert np.array_equal(heard, samples[RATE // 4 :][: len(heard)])
     assert np.abs(heard).max() > 1000
@@ -83,29 +84,29 @@ def test_what_is_heard_is_what_is_seen(track, samples, watch):
 
 def test_before_the_first_picture_it_is_silent(track, watch):
     ready(track, Fraction(1, 2))
-    assert not watch.play(track, 2).any()  # 43 ms: the picture is 50 ms late
+    assert not watch.play(track, 1).any()  # 21 ms, heard from 21 on: the picture is 50 ms late
 
 
 def test_while_the_picture_is_held_it_is_silent(track, samples, watch):
     ready(track, Fraction(8, 10))
-    watch.time += DELAY + Fraction(1, 4)
+    watch.time += LATER + Fraction(1, 4)
     assert watch.play(track, 4).any()
     track._session.capture.begun = None
     assert not watch.play(track, 10).any()
     track._session.capture.begun = watch.time - Fraction(1, 2)  # it goes on, at half a second
-    watch.time += DELAY
+    watch.time += LATER
     heard = watch.play(track, 4)
     assert np.array_equal(heard, samples[RATE // 2 :][: len(heard)])
 
 
 def test_a_card_whose_clock_runs_off_is_brought_back(track, samples, watch):
     ready(track, Fraction(8, 10))
-    watch.time += DELAY
+    watch.time += LATER
     watch.play(track, 2)
     watch.time += Fraction(15, 1000)  # 15 ms: not worth a jump
     assert np.array_equal(watch.play(track, 1), samples[2 * CHUNK :][:CHUNK])
     watch.time += Fraction(100, 1000)
-    place = round((watch.time - 500 - DELAY) * RATE)
+    place = round((watch.time - 500 - LATER) * RATE)
     assert np.array_equal(watch.play(track, 1), samples[place : place + CHUNK])
 
 
@@ -114,7 +115,7 @@ def test_a_loop_is_heard_again(clip, samples, watch):
         source.round_s = Fraction(2)  # as the picture told at the end of its first round
         track = Track(playing(source))
         track.start()
-        watch.time += DELAY + Fraction(3, 2)
+        watch.time += LATER + Fraction(3, 2)
         ready(track, Fraction(2) + Fraction(3, 10))
         heard = watch.play(track, 35)  # 0.75 s, over the seam
         track.stop()

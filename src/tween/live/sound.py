@@ -26,6 +26,7 @@ from .session import Session
 RATE: Final = 48000
 CHANNELS: Final = 2
 CHUNK: Final = 1024  # samples that the card asks for at a time: 21 ms
+CARD_S: Final = Fraction(CHUNK, RATE)  # what is asked for is heard when what was asked for before is over
 SLIP_S: Final = Fraction(1, 25)
 AHEAD_S: Final = 1
 POLL_S: Final = 0.05
@@ -134,9 +135,9 @@ class Track:
         return found
 
     def _place(self) -> Fraction | None:
-        """The pts that is seen now; None while nothing moves."""
+        """The pts that will be seen when what is asked for now is heard; None while nothing moves."""
         begun = self._session.capture.begun
-        return None if begun is None else now() - begun - self._session.run.pace.delay
+        return None if begun is None else now() - begun - self._session.run.pace.delay + CARD_S
 
     @staticmethod
     def _end(block: Block) -> Fraction:
@@ -152,13 +153,16 @@ class Track:
 
     def _read(self) -> None:
         """Decode, as far ahead as is wanted, until all is over."""
-        source, shift = self._session.source, Fraction(0)
+        source: Any = self._session.source
+        shift = Fraction(0)
         while not self._stopped.is_set():
             for block in _decoded(self._path):
                 length = getattr(source, "round_s", None)
-                past = None if length is None else source.begins + length  # type: ignore[attr-defined]
+                past = None if length is None else source.begins + length
                 if past is not None and block.pts >= past:
                     break
+                if shift and self._end(block) <= source.begins:
+                    continue  # a later round begins where the first one did
                 samples = block.samples if past is None else block.samples[: round((past - block.pts) * RATE)]
                 if not self._put(Block(block.pts + shift, samples)):
                     return
