@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from films import film
 
 from tween.cli.main import main
 from tween.data.sets import open_set
-from tween.errors import BadOption, Conflict, MissingFile, OutputExists, TooShort
+from tween.errors import BadOption, CannotWrite, Conflict, MissingFile, OutputExists, TooShort
 from tween.evaluate.protocols import PROTOCOLS
 from tween.evaluate.score import score
 from tween.models import adapters, weights, zoo
@@ -268,6 +269,28 @@ def test_mistakes_are_told_first(base, shot, tmp_path, capsys):
     assert "a name that ends in .safetensors is needed" in capsys.readouterr().err
     assert main(["adapt", str(shot), "--method", "lara"]) == 2
     assert "--method lara (did you mean lora" in capsys.readouterr().err
+
+
+def test_places_that_cannot_be_are_told(base, shot, tmp_path):
+    """And what lies there is left alone."""
+    with pytest.raises(CannotWrite, match=r"cannot be made \(No such file or directory\); a folder that you may"):
+        adapt(replace(asked(base, shot, tmp_path), output=tmp_path / "nowhere" / "a.safetensors"))
+    mine = tmp_path / "film.lora.safetensors.part" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(CannotWrite, match=r"part holds files of something else"):
+        adapt(asked(base, shot, tmp_path))
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_what_predicts_adapts_too(shot, tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "ifrvp-fast.safetensors"
+    weights.write(zoo.create("ifrvp-fast").state_dict(), path, name="ifrvp-fast")
+    done = adapt(asked(path, shot, tmp_path, steps=4, lr=3e-3))
+    assert (done.why in ("gained", "no gain"), done.steps) == (True, 4)
+    assert (done.output is None) is (done.why == "no gain")
 
 
 def test_adapt_and_lora_exclude_each_other(shot, capsys):

@@ -232,6 +232,7 @@ def _prepared(
 
     backend = (kit or Kit()).backend(config, info.size, progress=fetched)
     report.backend, report.precision = f"{backend.name} on {backend.device}", backend.precision
+    report.notes += [f"{report.model} wears {worn}" for worn in config.lora]
     report.load_seconds = time.perf_counter() - begun
     return backend
 

@@ -205,11 +205,18 @@ def _bytes(size: tuple[int, int], most: tuple[int, int], length: int) -> int:
 
 
 def clips(found: Sequence[Window], runs: Sequence[Run], length: int) -> tuple[Clip, ...]:
-    """Windows read into memory, in the film's order so that it is decoded forwards; broken ones are left out."""
+    """Windows read into memory, in the film's order so that it is decoded forwards; broken ones are left out.
+
+    Raises:
+        BrokenPicture: all are.
+    """
     read: list[Clip] = []
+    broken: BrokenPicture | None = None
     for window in sorted(found):
         try:
             read.append(kept(runs[window.run], window, length))
-        except BrokenPicture:
-            continue
+        except BrokenPicture as error:
+            broken = error
+    if broken is not None and not read:
+        raise broken
     return tuple(read)
