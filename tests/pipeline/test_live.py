@@ -178,6 +178,29 @@ def test_a_pause_holds_steps_and_goes_on():
     assert world.run.stats().fps_out > 50
 
 
+def test_what_was_begun_before_a_pause_is_not_shown_after_it():
+    world = World(cost=lambda _: 20 * MS)
+    world.live(0.5)
+    pausing = world.run.pause
+
+    def cost(_):  # while a picture is made, somebody holds and goes on
+        pausing(True)
+        world.time += 3
+        world.begun += 3
+        pausing(False)
+        world.cost = lambda _: 20 * MS
+        return 5 * MS
+
+    world.cost = cost
+    world.live(1)
+    latencies = [moment - (world.begun + shown.frame.pts) for moment, shown in world.shown[-20:]]
+    assert world.cost is not cost
+    assert max(latencies) < 2 * GAP
+    stats = world.run.stats()
+    assert stats.wanted - stats.shown - stats.dropped <= 4
+    assert stats.latency_p95_ms < 70
+
+
 def test_after_a_long_silence_it_begins_anew():
     world = World()
     for k, pts in enumerate([Fraction(0), GAP, Fraction(60)]):

@@ -121,7 +121,7 @@ class LiveRun:
         self._ready: deque[_Ready] = deque()
         self._origin: Fraction | None = None
         self._cost = {True: Fraction(0), False: Fraction(0)}  # seconds: of a gap's first picture, of another
-        self._steps = self._admitted = 0
+        self._steps = self._admitted = self._era = 0  # the era ends with a pause: what was begun in it is not shown
         self._is_ending = self._is_ended = self._is_stopped = False
         self._planned: Fraction | None = None  # pts of the last picture that was planned
         self._latest: Shown | None = None
@@ -194,6 +194,8 @@ class LiveRun:
             self.is_paused = paused
             self._steps = self._admitted = 0
             if not paused:
+                self._era += 1
+                self.counts.drop(len(self._ready) + len(self._todo))
                 self._ready.clear()
                 self._todo.clear()
                 self._inbox = None
@@ -224,7 +226,7 @@ class LiveRun:
             if is_new:
                 self._inbox = None
             elif self._todo:
-                task = self._todo.popleft()
+                task = (*self._todo.popleft(), self._era)
         if came is not None:
             self._see(*came)
         elif task is not None:
@@ -309,7 +311,7 @@ class LiveRun:
         )
         return [Instant(pts, (pts - a) / (b - a)) for pts in (self._origin + k / self.rate for k in ks)]
 
-    def _make(self, gap: Gap, instant: Instant) -> None:
+    def _make(self, gap: Gap, instant: Instant, era: int) -> None:
         """Make a picture, if there is time for it."""
         begun, is_first = self._clock(), not gap.is_begun
         is_free = gap.is_free(instant.t)
@@ -324,6 +326,9 @@ class LiveRun:
             self._cost[is_first] = self._cost[is_first].limit_denominator(10**6)
         with self._change:
             self.counts.worked(ended - begun, made=picture.made)
+            if era != self._era:
+                self.counts.drop()
+                return
             self.pace.done(instant.pts, ended)
             self._ready.append(_Ready(picture, gap.a.original, self._stage.rung))
             self._change.notify_all()

@@ -45,14 +45,14 @@ class Pace:
     def __init__(self, tick: Fraction, gap: Fraction, ahead: int) -> None:
         self.tick, self.gap, self.ahead = tick, gap, ahead
         self.lead = Fraction(0)
+        self._offset: Fraction | None = None
         self.restart()
 
     def restart(self) -> None:
-        """Forget when frames came: the clock of the source stood still, or begins anew."""
+        """Forget when frames came: the source's clock stood still, or begins anew. The next frame tells."""
         self._offsets: deque[Fraction] = deque(maxlen=RECENT_PICTURES)
         self._gaps: deque[Fraction] = deque(maxlen=RECENT_FRAMES)
         self._needs: deque[Fraction] = deque(maxlen=RECENT_PICTURES)
-        self._offset: Fraction | None = None
 
     def came(self, pts: Fraction, captured_at: Fraction, gap: Fraction | None) -> None:
         """A source frame was captured; `gap` is how long after the one before it, by pts.
