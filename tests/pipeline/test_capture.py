@@ -77,6 +77,31 @@ def test_a_source_that_cannot_keep_its_pace_plays_slower_and_says_so_once():
     assert len(captured) == 5
 
 
+def test_a_source_that_is_always_a_little_late_is_waited_for():
+    frames = 120
+    told, said = Told(), []
+    late = Fraction(3, 10)
+    capture = Capture(source(frames), told, clock=lambda: Fraction(0), say=said.append)
+    lags = []
+    for k in range(frames):  # each frame is there 0.3 s after its time, but for the first
+        moment = k / RATE + (late if k else 0)
+        capture._clock = lambda moment=moment: moment
+        frame = Frame(torch.zeros(3, 4, 4, dtype=torch.uint8), k / RATE)
+        lags.append(-capture._left(frame))
+    assert lags[10] == late
+    assert lags[-1] == 0
+    assert len(said) == 1
+
+
+def test_a_hiccup_moves_nothing():
+    capture = Capture(source(3), Told(), clock=lambda: Fraction(0))
+    for k in range(200):
+        moment = k / RATE + (Fraction(1, 2) if 50 <= k < 80 else 0)
+        capture._clock = lambda moment=moment: moment
+        capture._left(Frame(torch.zeros(3, 4, 4, dtype=torch.uint8), k / RATE))
+    assert capture.begun == 0
+
+
 def test_an_error_of_the_source_reaches_the_run():
     told = fed(source(2, error=OSError("the disk is gone")))
     assert str(told.error) == "the disk is gone"

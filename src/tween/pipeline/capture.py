@@ -18,7 +18,8 @@ from .live import LiveRun
 from .pace import Clock, now
 
 AHEAD: Final = 3  # frames of a file that are decoded before their time
-BEHIND_S: Final = 1  # a file that is decoded so late plays slower than it should
+BEHIND_S: Final = 1  # a file that is decoded so late plays slower than it should: its clock is set back
+LAGS_S: Final = Fraction(1, 10)  # so does one that is behind by this all the time, for BEHIND_S
 NOTICE_S: Final = 0.1  # how soon a wait notices that all is over
 
 
@@ -41,6 +42,7 @@ class Capture:
         self.begun: Fraction | None = None
         self.is_paced = not getattr(source, "is_live", False)
         self._has_slipped = False
+        self._late_since: Fraction | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="tween-capture", daemon=True)
 
@@ -100,9 +102,19 @@ class Capture:
         if self.begun is None:
             self.begun = moment - frame.pts
         left = self.begun + frame.pts - moment
-        if left < -BEHIND_S:
-            self.begun -= left
-            if self._say is not None and not self._has_slipped:
-                self._say("the source cannot be read as fast as it plays: it plays slower")
-            self._has_slipped = True
+        if left >= -LAGS_S:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = moment
+        if left < -BEHIND_S or (self._late_since is not None and moment - self._late_since > BEHIND_S):
+            self._slip(-left)
         return left
+
+    def _slip(self, seconds: Fraction) -> None:
+        """Set the source's clock back: what is always late would never be shown."""
+        assert self.begun is not None
+        self.begun += seconds
+        self._late_since = None
+        if self._say is not None and not self._has_slipped:
+            self._say("the source cannot be read as fast as it plays: it plays slower")
+        self._has_slipped = True
