@@ -45,7 +45,7 @@ from .validate import Footage
 from .windows import Window
 
 LOOKING, CHOOSING, JUDGING, EXAMINING = 0.15, 0.12, 0.03, 0.08  # parts of the time; the rest is learning
-JUDGES, EXAMS = (3, 12), (4, 16)  # windows, at least and at most
+JUDGES, EXAMS = (4, 12), (8, 16)  # windows, at least and at most
 VALIDATIONS = 7  # in a run
 PATIENCE = 4  # validations without a gain
 LEARNING_COST = 3.5  # a step's time over that of a prediction, pixel for pixel; a guess, for when to validate
@@ -364,10 +364,10 @@ class FilmJudge:
 
 
 def is_gain(gains: Sequence[float]) -> bool:
-    """Whether windows gain in the mean, by more than chance would give: more than the mean's own uncertainty."""
+    """Whether windows gain in the mean: more than nothing, and more than half of the mean's own uncertainty."""
     mean = statistics.fmean(gains)
     doubt = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    return mean >= max(KEEP_DB, doubt)
+    return mean >= max(KEEP_DB, doubt / 2)
 
 
 def shared(found: list[Window], counts: list[int]) -> tuple[list[Window], list[Window]]:
