@@ -163,14 +163,17 @@ def connected(address: str, workers: int | None) -> Any:
     there = found() if address == "auto" else address
     if there is None:
         return _of_this_machine(workers)
-    ray = _imported()
     try:
         _knock(there)
+        if _has_token():  # a cluster asks for it if it was begun with one; else it does no harm
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        ray = _of_loopback() if _is_of_loopback(there) else _imported()
         ray.init(address=there, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error.__cause__ or error).split())[:200]
         raise BadOption(
-            f"--ray {address}: no cluster answers at {there} ({str(error).splitlines()[0][:160]})",
-            "a running one, of the same Ray and Python, is needed",
+            f"--ray {address}: no cluster answers at {there} ({why})",
+            "a running one, of the same Ray and Python, and its token are needed",
             "ray start --head on one machine, or no --ray for this machine alone",
         ) from error
     return ray
@@ -187,6 +190,12 @@ def found() -> str | None:
         return None
 
 
+def _has_token() -> bool:
+    """Whether this user has a cluster's token, in one of the places where Ray looks."""
+    said = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    return bool(said) or Path.home().joinpath(".ray", "auth_token").exists()
+
+
 def _knock(address: str) -> None:
     """OSError at once where nobody listens: Ray itself would wait for minutes."""
     host, _, port = address.rpartition(":")
@@ -195,18 +204,38 @@ def _knock(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
+def _is_of_loopback(address: str) -> bool:
+    """Whether a cluster listens on loopback alone; Ray takes 127.0.0.1 for this machine's address in its network."""
+    host, _, port = address.rpartition(":")
+    if host.strip("[]") not in ("127.0.0.1", "localhost", "::1"):
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:  # nothing is sent: it only takes a route
+        try:
+            asking.connect(("192.0.2.1", 9))
+            _knock(f"{asking.getsockname()[0]}:{port}")
+        except OSError:
+            return True
+    return False
+
+
 def _of_this_machine(workers: int | None) -> Any:
     """A cluster that nobody else can reach: on loopback, with a token of its own, without dashboard."""
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's word for: no other machine joins, bind to loopback
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # one a process: Ray reads it once
-    ray = _imported()
-    if ray._private.ray_constants.ENABLE_RAY_CLUSTER:  # it was imported before: too late for the variable
-        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+    ray = _of_loopback()
     ray.init(
         address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, workers or 1),
         object_store_memory=STORE_BYTES, logging_level=logging.ERROR, log_to_driver=False,
     )  # fmt: skip
+    return ray
+
+
+def _of_loopback() -> Any:
+    """Ray, told that no other machine takes part: it then binds to loopback."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its own word for that
+    ray = _imported()
+    if ray._private.ray_constants.ENABLE_RAY_CLUSTER:  # it was imported before: too late for the variable
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     return ray
 
 
