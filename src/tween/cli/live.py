@@ -100,7 +100,14 @@ def run(argv: Sequence[str]) -> int:
         source = stack.enter_context(_opened(args))
         live = live_run(config_of(args, source.info.rate), source_rate=source.info.rate, say=told)
         pipe = stack.enter_context(_piped(args, source, live.rate))
-        session = Session(args.source, source, live, pipe=pipe, seconds=seconds(args.seconds, "--seconds"), say=told)
+        session = Session(
+            Path(args.source).name or args.source,
+            source,
+            live,
+            pipe=pipe,
+            seconds=seconds(args.seconds, "--seconds"),
+            say=told,
+        )
         code = _shown(args, session)
     for note in source.notes:
         told(f"note: {note}")

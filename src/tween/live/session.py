@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -46,6 +47,8 @@ class Session(AbstractContextManager["Session"]):
         self._has_reader = self.pipe is not None
 
     def __enter__(self) -> Session:
+        gc.collect()
+        gc.freeze()  # what is there stays: the collector looks at what is new alone, so it is quick, and often there
         self.run.__enter__()
         self.capture.__enter__()
         self._until = None if self.seconds is None else now() + self.seconds
@@ -56,6 +59,7 @@ class Session(AbstractContextManager["Session"]):
     ) -> None:
         self.capture.__exit__(kind, error, trace)
         self.run.__exit__(kind, error, trace)
+        gc.unfreeze()
 
     @property
     def is_over(self) -> bool:

@@ -88,6 +88,11 @@ class Gap:
         data, flow = self._rendered(torch.tensor([float(t)]), look=look)
         return Picture(self._canvas.leave(data, pts, self.a.frame), True, flow)
 
+    def newest(self, pts: Fraction) -> Picture:
+        """The newest frame that is known of it, in the place of a picture that would come too late."""
+        nearer = self.b or self.a
+        return Picture(replace(nearer.frame, pts=pts, native=None, duration=None), made=False)
+
     def _rendered(self, t: Tensor, *, look: bool) -> tuple[Tensor, Tensor | None]:
         tell = getattr(self._backend, "look", None) if look else None
         if tell is None:

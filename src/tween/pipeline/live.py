@@ -31,7 +31,7 @@ from .stage import Build, Stage
 LONGEST_GAP_S: Final = 1  # seconds without a frame after which what comes is no sequel (of slow sources: GAPS gaps)
 GAPS: Final = 4
 NEWER: Final = Fraction(1, 4)  # how fast the estimate of the work follows
-FORGIVING: Final = Fraction(9, 10)  # of it is left each time it forbids a picture: one slow moment forbids few
+FORGIVING: Final = Fraction(97, 100)  # of it is left each time it forbids a gap's pictures: it is tried again
 WORD_S: Final = 0.5  # how soon a waiting thread notices that all is over
 
 
@@ -116,7 +116,7 @@ class LiveRun:
         self._stage = Stage(build, rungs, hold_rate=hold_rate, cuts=cuts, say=say)
         self._clock = clock
         self._change = threading.Condition()
-        self._inbox: tuple[Frame, Fraction] | None = None
+        self._inbox: Frame | None = None
         self._todo: deque[tuple[Gap, Instant]] = deque()
         self._ready: deque[_Ready] = deque()
         self._origin: Fraction | None = None
@@ -124,6 +124,7 @@ class LiveRun:
         self._steps = self._admitted = self._era = 0  # the era ends with a pause: what was begun in it is not shown
         self._is_ending = self._is_ended = self._is_stopped = False
         self._planned: Fraction | None = None  # pts of the last picture that was planned
+        self._has_shown = False  # a picture of the gap that is being worked on
         self._latest: Shown | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -142,7 +143,8 @@ class LiveRun:
                 return
             self._admitted = max(0, self._admitted - 1)
             self.counts.came(was_waiting=self._inbox is not None)
-            self._inbox = frame, self._clock() if captured_at is None else captured_at
+            self.pace.came(frame.pts, self._clock() if captured_at is None else captured_at)
+            self._inbox = frame
             self._change.notify_all()
 
     def finish(self) -> None:
@@ -228,7 +230,7 @@ class LiveRun:
             elif self._todo:
                 task = (*self._todo.popleft(), self._era)
         if came is not None:
-            self._see(*came)
+            self._see(came)
         elif task is not None:
             self._make(*task)
         elif self._is_ending:
@@ -266,7 +268,7 @@ class LiveRun:
     def _has_work(self) -> bool:
         return bool(self._todo) or self._inbox is not None or (self._is_ending and not self.is_over)
 
-    def _see(self, frame: Frame, captured_at: Fraction) -> None:
+    def _see(self, frame: Frame) -> None:
         """Take in a frame: the pictures up to it can be made now, or those after it."""
         begun = self._clock()
         gaps = self._stage.gaps_for(frame.size)
@@ -275,11 +277,9 @@ class LiveRun:
         step = None if before is None else frame.pts - before.original.pts
         if step is not None and not 0 < step <= max(Fraction(LONGEST_GAP_S), GAPS / self.source_rate):
             gaps.forget()
-            step = None
         gap = gaps.take(frame)
-        with self._change:
-            self.pace.came(frame.pts, captured_at, step)
-            if gap is not None:
+        if gap is not None:
+            with self._change:
                 self._plan(gap)
         self.counts.worked(self._clock() - begun)
 
@@ -296,7 +296,7 @@ class LiveRun:
             missing = max(0, round((instants[0].pts - self._planned) * self.rate) - 1)
             self.counts.wanted += missing
             self.counts.drop(missing)
-        self._planned = instants[-1].pts
+        self._planned, self._has_shown = instants[-1].pts, False
         self.counts.wanted += len(instants)
         self._todo.extend((gap, instant) for instant in instants)
 
@@ -313,13 +313,17 @@ class LiveRun:
 
     def _make(self, gap: Gap, instant: Instant, era: int) -> None:
         """Make a picture, if there is time for it."""
-        begun, is_first = self._clock(), not gap.is_begun
-        is_free = gap.is_free(instant.t)
-        if not gap.is_known(instant.t) or (not is_free and self._is_too_late(instant, begun, is_first)):
+        begun, is_first, is_free = self._clock(), not gap.is_begun, gap.is_free(instant.t)
+        cost = Fraction(0) if is_free else self._cost[is_first]
+        if gap.is_known(instant.t) and not self._is_too_late(instant, begun + cost):
+            picture = gap.picture(instant.pts, instant.t, look=self.look)
+        else:
             with self._change:
-                self.counts.drop()
-            return
-        picture = gap.picture(instant.pts, instant.t, look=self.look)
+                self._cost[is_first] *= 1 if self._todo else FORGIVING
+                if self._todo or self._has_shown:
+                    self.counts.drop()
+                    return
+            is_free, picture = True, gap.newest(instant.pts)  # nothing of the gap was in time: at least where it ends
         ended = self._clock()
         if not is_free:
             self._cost[is_first] += (ended - begun - self._cost[is_first]) * NEWER
@@ -329,18 +333,18 @@ class LiveRun:
             if era != self._era:
                 self.counts.drop()
                 return
+            self._has_shown = True
             self.pace.done(instant.pts, ended)
             self._ready.append(_Ready(picture, gap.a.original, self._stage.rung))
             self._change.notify_all()
 
-    def _is_too_late(self, instant: Instant, begun: Fraction, is_first: bool) -> bool:
-        """Whether the next picture would be due before this one could be there."""
-        if self.is_paused or begun + self._cost[is_first] <= self.pace.due(instant.pts) + self.tick:
-            return False
+    def _is_too_late(self, instant: Instant, ready_at: Fraction) -> bool:
+        """Whether the next picture is due before this one can be there."""
         with self._change:
-            self.pace.done(instant.pts, begun + self._cost[is_first])
-        self._cost[is_first] *= FORGIVING
-        return True
+            if self.is_paused or ready_at <= self.pace.due(instant.pts) + self.tick:
+                return False
+            self.pace.done(instant.pts, ready_at)
+            return True
 
     def _end(self) -> None:
         """After the last frame: what waited for more of them, then the last frame itself."""

@@ -18,6 +18,7 @@ from typing import Final
 Clock = Callable[[], Fraction]
 
 RECENT_FRAMES: Final = 9  # of which the usual gap is taken
+LONGEST_GAPS: Final = 8  # a silence that is longer than so many is none of the source's gaps
 RECENT_PICTURES: Final = 60  # of which the lead is taken
 OUTLIERS: Final = 2  # pictures of those that may be late: one slow moment delays no other
 SLACK: Final = Fraction(4, 5)  # of a gap: the longest lead, so that all is shown within two frames
@@ -53,17 +54,20 @@ class Pace:
         self._offsets: deque[Fraction] = deque(maxlen=RECENT_PICTURES)
         self._gaps: deque[Fraction] = deque(maxlen=RECENT_FRAMES)
         self._needs: deque[Fraction] = deque(maxlen=RECENT_PICTURES)
+        self._last: Fraction | None = None
 
-    def came(self, pts: Fraction, captured_at: Fraction, gap: Fraction | None) -> None:
-        """A source frame was captured; `gap` is how long after the one before it, by pts.
+    def came(self, pts: Fraction, captured_at: Fraction) -> None:
+        """A source frame was captured, whether anybody looks at it or not: the delay follows the source's gaps, not the
+        wider ones between the frames that a slow model looks at.
 
         The offset is that of the frame that came soonest of the last ones: the others were held up on the way.
         """
         self._offsets.append(captured_at - pts)
         self._offset = min(self._offsets)
-        if gap is not None:
-            self._gaps.append(gap)
+        if self._last is not None and 0 < pts - self._last <= LONGEST_GAPS * self.gap:
+            self._gaps.append(pts - self._last)
             self.gap = median(self._gaps)
+        self._last = pts
 
     @property
     def delay(self) -> Fraction:
