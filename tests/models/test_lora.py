@@ -8,6 +8,7 @@ import torch
 from published_others import weights as published
 from safetensors.torch import save_file
 
+import tween
 from tween.backends.cache import fingerprint
 from tween.backends.prepare import prepare
 from tween.errors import BadOption, BadWeights, MissingPackage
@@ -405,3 +406,22 @@ def test_every_backend_sees_merged_weights(tmp_path, monkeypatch, backend):
             expected = model(frames.transpose(0, 1), torch.tensor([0.5])).frame
         torch.testing.assert_close(seen[-1], expected, atol=1e-4, rtol=0)
     assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+def test_the_python_face_wears(tmp_path):
+    """One file or several, by path or by text."""
+    made, base = saved(tmp_path / "a.safetensors", much=0.2)
+    a, b = torch.zeros(3, 16, 16, dtype=torch.uint8), torch.full((3, 16, 16), 255, dtype=torch.uint8)
+    bare, half = tween.load(base), tween.load(base, lora=f"{made}:0.5")
+    for worn in (made, [made], [str(made)]):
+        dressed = tween.load(base, lora=worn)
+        assert equal(dressed.model.state_dict(), zoo.load(base, lora=[made]).state_dict())
+    shown = [model.between(a, b) for model in (bare, half, dressed)]
+    assert not torch.equal(shown[0], shown[2])
+    assert not equal(half.model.state_dict(), dressed.model.state_dict())
+
+
+def test_an_adapter_knows_what_it_was_made_for(tmp_path):
+    made, base = saved(tmp_path / "a.safetensors")
+    assert adapters.made_for([f"{made}:0.5"]) == str(base)
+    assert adapters.made_for([]) == ""

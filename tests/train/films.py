@@ -8,15 +8,17 @@ import cv2
 import numpy as np
 
 
-def film(path: Path, *, shots: int = 4, frames: int = 16, size=(48, 64), seed: int = 0, speed: float = 3.0) -> Path:
-    """A film of `shots` shots of `frames` frames each."""
+def film(
+    path: Path, *, shots: int = 4, frames: int = 16, lengths=(), size=(48, 64), seed: int = 0, speed: float = 3.0
+) -> Path:
+    """A film of `shots` shots of `frames` frames each, or of shots of the `lengths`."""
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(24))
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.options = {"crf": "8", "preset": "ultrafast"}
-        for shot in range(shots):
-            for picture in sliding(rng, shot, frames, size, speed):
+        for shot, length in enumerate(lengths or [frames] * shots):
+            for picture in sliding(rng, shot, length, size, speed):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path

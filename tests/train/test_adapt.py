@@ -166,6 +166,20 @@ def test_of_one_shot_the_end_is_held_back(tmp_path):
     assert sum(r.clip.length for r in held) == pytest.approx(10, abs=2)
 
 
+def test_where_the_other_shot_is_too_small_the_end_of_the_long_one_judges_too(tmp_path):
+    """A film of 72 and 9 frames: 9 alone are too few."""
+    runs = look_through(
+        film(tmp_path / "a.mp4", lengths=(72, 9)), least=3, seconds=60, stretches=[], told=lambda _: None
+    )
+    assert [run.clip.length for run in runs] == [72, 9]
+    for together in (runs, runs[::-1]):
+        learn, held = held_back(together, 3)
+        assert {run.shot for run in learn} == {0}
+        assert sum(run.clip.length for run in held) == pytest.approx(20, abs=1)
+        ends = max(run.clip.start + run.clip.length for run in learn)
+        assert all(run.clip.start >= ends for run in held)
+
+
 def test_a_long_film_is_looked_at_here_and_there(tmp_path, monkeypatch):
     """When time runs out what was seen is spread over it, and going on looks at the same."""
     monkeypatch.setattr("tween.train.film.STRETCH", 12)

@@ -47,7 +47,8 @@ from .windows import Window
 LOOKING, CHOOSING, JUDGING, EXAMINING = 0.15, 0.12, 0.03, 0.08  # parts of the time; the rest is learning
 JUDGES, EXAMS = (4, 12), (8, 16)  # windows, at least and at most
 VALIDATIONS = 7  # in a run
-PATIENCE = 4  # validations without a gain
+PATIENCE = 5  # validations without a gain
+EVERY = (20, 100)  # steps between them, at least and at most
 LEARNING_COST = 3.5  # a step's time over that of a prediction, pixel for pixel; a guess, for when to validate
 KEEP_DB = 0.02  # a smaller gain is none
 FREE = ("output", "minutes", "steps", "overwrite")  # options that may be others when it goes on
@@ -212,7 +213,7 @@ class Adaptation:
         )
         size = held[0].clip.size()
         step_s = LEARNING_COST * frame_s * self.config.batch * math.prod(self._crop(learn[0])) / math.prod(size)
-        every = max(4, round(self._learning_s(0) / VALIDATIONS / step_s))
+        every = min(EVERY[1], max(EVERY[0], round(self._learning_s(0) / VALIDATIONS / step_s)))
         return Plan(facts, stretches, telling, judge, exam, every, time.perf_counter() - self.begun)
 
     def _time_of(self, run: Run) -> float:

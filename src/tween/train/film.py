@@ -136,7 +136,8 @@ def _goes_on(before: Clip, after: Clip) -> bool:
 
 
 def held_back(runs: list[Run], least: int) -> tuple[list[Run], list[Run]]:
-    """Runs to learn from, and runs of other shots to judge by; of a film of one shot, its end.
+    """Runs to learn from, and runs of other shots to judge by; where shots are too few or too uneven for that, the end
+    of the longest one judges, too.
 
     Raises:
         TooShort: there is too little to do both.
@@ -144,33 +145,43 @@ def held_back(runs: list[Run], least: int) -> tuple[list[Run], list[Run]]:
     frames: dict[int, int] = {}
     for run in runs:
         frames[run.shot] = frames.get(run.shot, 0) + run.clip.length
-    shots, total = list(frames), sum(frames.values())
-    if len(shots) == 1:
-        return _by_time(runs, least)
-    held: list[int] = []
-    for shot in (shots[k] for k in [*_spread(len(shots))[1:], 0]):
-        if len(held) < len(shots) - 1 and sum(frames[s] for s in held) + frames[shot] <= 1.4 * HELD * total:
-            held.append(shot)
-        if sum(frames[s] for s in held) >= HELD * total:
-            break
-    held = held or [min(shots, key=lambda shot: frames[shot])]
-    return [run for run in runs if run.shot not in held], [run for run in runs if run.shot in held]
-
-
-def _by_time(runs: list[Run], least: int) -> tuple[list[Run], list[Run]]:
-    """The last quarter of the only shot is held back."""
-    total = sum(run.clip.length for run in runs)
-    learn: list[Run] = []
-    held: list[Run] = []
-    before = 0
-    for run in runs:
-        at = round((1 - HELD) * total) - before
-        before += run.clip.length
-        at = run.clip.length if run.clip.length - at < least else 0 if at < least else at
-        for places, where in ((range(at), learn), (range(at, run.clip.length), held)):
-            if places:
-                where.append(Run(part(run.clip, places), run.shot, run.motion[places.start : places.stop - 1]))
+    total = sum(frames.values())
+    held_shots = _chosen(frames, total)
+    held = [run for run in runs if run.shot in held_shots]
+    learn = [run for run in runs if run.shot not in held_shots]
+    lacking = round(HELD * total) - sum(frames[shot] for shot in held_shots)
+    if lacking > HELD / 2 * total:
+        longest = max((shot for shot in frames if shot not in held_shots), key=lambda shot: frames[shot])
+        sooner, later = _by_time([run for run in learn if run.shot == longest], lacking, least)
+        learn = [run for run in learn if run.shot != longest] + sooner
+        held += later
     if not learn or not held:
-        got = f"one shot of {total} frames that can be learnt from"
+        got = f"{total} frames that can be learnt from"
         raise TooShort(got, f"{2 * least} or more are needed, to learn from and to judge by", "a longer film")
     return learn, held
+
+
+def _chosen(frames: dict[int, int], total: int) -> list[int]:
+    """Shots to hold back, spread over the film: about the share of frames that is wanted; never all."""
+    shots = list(frames)
+    held: list[int] = []
+    for shot in (shots[k] for k in [*_spread(len(shots))[1:], 0]):
+        of_all = sum(frames[s] for s in held)
+        if of_all < HELD * total and len(held) < len(shots) - 1 and of_all + frames[shot] <= 1.4 * HELD * total:
+            held.append(shot)
+    return held or ([min(shots, key=lambda shot: frames[shot])] if len(shots) > 1 else [])
+
+
+def _by_time(runs: list[Run], wanted: int, least: int) -> tuple[list[Run], list[Run]]:
+    """One shot's runs, all but its last `wanted` frames and those; parts that are too short for use are left whole."""
+    sooner: list[Run] = []
+    later: list[Run] = []
+    behind = sum(run.clip.length for run in runs)
+    for run in runs:
+        behind -= run.clip.length
+        at = run.clip.length - min(max(0, wanted - behind), run.clip.length)
+        at = run.clip.length if run.clip.length - at < least else 0 if at < least else at
+        for places, where in ((range(at), sooner), (range(at, run.clip.length), later)):
+            if places:
+                where.append(Run(part(run.clip, places), run.shot, run.motion[places.start : places.stop - 1]))
+    return sooner, later

@@ -98,7 +98,7 @@ def kept(run: Run, window: Window, length: int) -> Kept:
 def judges(runs: Sequence[Run], spec: Spec, count: int) -> list[Window]:
     """At most `count` windows, evenly over the runs, of whole frames: not the most telling, but what comes."""
     length = lengths_of(spec)[0]
-    steps = [(k, start) for k, run in enumerate(runs) for start in range(0, run.clip.length - length + 1, length)]
+    steps = [(k, start) for k, run in enumerate(runs) for start in range(0, run.clip.length - length + 1, length - 1)]
     size = runs[0].clip.size()
     count = max(1, min(count, len(steps), MOST_BYTES // 2 // _bytes(size, LARGEST, length)))
     chosen = [steps[(2 * k + 1) * len(steps) // (2 * count)] for k in range(count)]
