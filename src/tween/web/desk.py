@@ -36,7 +36,8 @@ class Desk:
         self.models: dict[str, Any] = {}
         # (model, codec) -> seconds for a million pixels; None where a measurement took too long
         self._speeds: dict[tuple[str, str], dict[str, float] | None] = {}
-        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._line: list[Job] = []
+        self._came = asyncio.Event()
         self._looker: Child | None = None
         self._spare: Child | None = None
         self._at_work: tuple[Job, Child] | None = None
@@ -93,14 +94,15 @@ class Desk:
         key = outcome["model"], options.get("codec", "auto")
         if outcome["frames"] is None or key in self._speeds:
             return outcome
-        self._speeds[key] = None
-        with suppress(TooMuch):
+        try:
             order = {"do": "measure", "options": options}
             found = await self._look(order, job, within_s=self.settings.measure_s)
-            pixels = outcome["width"] * outcome["height"] / 1e6
-            speed = self._speeds[key] = {part: value / pixels for part, value in found.items()}
-            outcome["takes_s"] = takes_s(outcome, speed)
-        return outcome
+        except TooMuch:
+            self._speeds[key] = None
+            return outcome
+        pixels = outcome["width"] * outcome["height"] / 1e6
+        speed = self._speeds[key] = {part: value / pixels for part, value in found.items()}
+        return {**outcome, "takes_s": takes_s(outcome, speed)}
 
     async def render(self, job: Job, options: dict[str, Any]) -> None:
         """Put a job into the queue. With the options of a render that was stopped, it goes on.
@@ -118,7 +120,8 @@ class Desk:
             self._clear(job)
         job.options, job.outcome, job.result, job.status, job.error = options, outcome, {}, {}, ""
         job.state = "waiting"
-        self._queue.put_nowait(job)
+        self._line.append(job)
+        self._came.set()
         self.jobs.keep(job)
 
     async def stop(self, job: Job) -> None:
@@ -126,6 +129,7 @@ class Desk:
         if job.state not in ("waiting", "running"):
             return
         was_running, job.state = job.state == "running", "stopped"
+        self._line = [one for one in self._line if one is not job]
         self.jobs.keep(job)
         if was_running and self._at_work is not None and self._at_work[0] is job:
             await self._at_work[1].end()
@@ -143,8 +147,7 @@ class Desk:
 
     def place(self, job: Job) -> int:
         """How many jobs are before it; 0 for the one that is rendered."""
-        ahead = [one for one in self._queue._queue if one.state == "waiting"]  # type: ignore[attr-defined]
-        return ahead.index(job) + (self._at_work is not None) if job in ahead else 0
+        return self._line.index(job) + (self._at_work is not None) if job in self._line else 0
 
     def _limits(self) -> dict[str, int]:
         return {"most_pixels": self.settings.most_pixels, "most_frames": self.settings.most_frames}
@@ -173,9 +176,10 @@ class Desk:
     async def _work(self) -> None:
         while True:
             self._spare = await self._alive(self._spare)
-            job = await self._queue.get()
-            if job.state != "waiting":
-                continue
+            while not self._line:
+                self._came.clear()
+                await self._came.wait()
+            job = self._line.pop(0)
             child, self._spare = await self._alive(self._spare), None
             self._at_work = job, child
             try:
@@ -194,6 +198,8 @@ class Desk:
             job.status = status
             self.jobs.tell()
 
+        if job.state != "waiting":
+            return  # it was stopped while a worker started
         job.state, job.status = "running", {"phase": "starting"}
         self.jobs.keep(job)
         order = {
