@@ -1,6 +1,7 @@
 """Whatever goes wrong with a worker, a disk, a film or a guess: every good film is finished, and the same."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -288,10 +289,25 @@ def test_another_version_is_left_out_and_then_nobody_is_left(clip, monkeypatch):
 def test_the_ledger_survives_a_torn_line(clip, tmp_path):
     run_inline(asked(clip))
     ledger = tmp_path / "out" / ".tween-batch.jsonl"
-    json.loads(ledger.read_text())
+    assert [*map(json.loads, ledger.read_text().splitlines())][-1]["bytes"]
     with ledger.open("a") as file:
         file.write('{"output": "cl')
     assert run_inline(asked(clip)).films[0].state == "skipped"
+
+
+def test_a_driver_that_was_killed_before_it_took_note(clip, straight, tmp_path):
+    """The output is in its place, and the last line of the ledger is not."""
+    run_inline(asked(clip))
+    ledger = tmp_path / "out" / ".tween-batch.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text(lines[0])
+    assert run_inline(asked(clip)).films[0].state == "skipped"
+    (tmp_path / "out" / "clip.mp4").write_bytes(b"the user's own, from before")
+    os.utime(tmp_path / "out" / "clip.mp4", (1, 1))
+    totals = run_inline(asked(clip))
+    assert "is there already" in totals.films[0].reason
+    assert run_inline(asked(clip, overwrite=True)).exit_code == 0
+    assert (tmp_path / "out" / "clip.mp4").read_bytes() == straight
 
 
 def test_storage_of_a_batch_that_died_is_removed(clip, tmp_path):

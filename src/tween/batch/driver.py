@@ -102,6 +102,8 @@ class Driver:
         finally:
             self._pool.stop()
             self._joiners.shutdown(wait=True)
+            for future, film in self._joining.items():
+                self._joined(film, future)
             for film in self.films:
                 film.close()
         return self._totals()
@@ -150,6 +152,8 @@ class Driver:
         hands = [hand for hand in self.hands if not hand.left_out]
         is_shared = all(hand.ready is None or hand.ready.sees_storage for hand in hands)
         film.open(self._like, workers=len(hands), length=self._length, is_shared=is_shared)
+        if not film.output.exists():
+            self._ledger.begin(film.config)
         if film.is_whole:
             self._put(Task(self._next_id(), film.number, film.config), 2)
         else:
@@ -265,8 +269,7 @@ class Driver:
         elif isinstance(message, Frames):
             hand.frames += message.count
             film = self.films[hand.task.film]
-            if film.is_whole:
-                film.frames += message.count
+            film.underway[message.task] = film.underway.get(message.task, 0) + message.count
         elif isinstance(message, Made):
             self._take(hand, hand.task, message)
         elif isinstance(message, Finished):
@@ -293,6 +296,7 @@ class Driver:
         film = self.films[task.film]
         hand.strikes = hand.deaths = 0
         self._begun_at[task.id] = made.piece.number + 1
+        film.underway.pop(task.id, None)
         if film.state != "rendering":
             return
         wrong = film.wrong
@@ -356,7 +360,6 @@ class Driver:
         if self._tried[key] >= TRIES:
             self._fail(film, error)
         elif film.is_whole:
-            film.frames = 0
             self._put(Task(self._next_id(), film.number, film.config), 1)
 
     def _released(self, hand: Hand) -> Task:
@@ -364,6 +367,7 @@ class Driver:
         assert task is not None
         hand.busy_s += time.monotonic() - hand.since
         self._running.pop(task.id, None)
+        self.films[task.film].underway.pop(task.id, None)
         return task
 
 

@@ -70,7 +70,7 @@ class Film:
     Attributes:
         state: where it stands.
         is_whole: one worker renders it as `tween interpolate` does.
-        expected: frames that will be, or None; frames: done so far.
+        expected: frames that will be, or None; frames: done so far; underway: of those that are being made, by task.
         length: segments in a part.
         is_guessing: parts are entered where the packets say; False once that was wrong too often.
     """
@@ -82,6 +82,7 @@ class Film:
         self.is_whole = False
         self.expected: int | None = None
         self.frames = self.resumed = 0
+        self.underway: dict[int, int] = {}
         self.seconds = 0.0
         self.reason: TweenError | None = None
         self.damage: TweenError | None = None
@@ -98,6 +99,11 @@ class Film:
     def name(self) -> str:
         """For the eye."""
         return self.config.input.name
+
+    @property
+    def shown(self) -> int:
+        """Frames so far, for the eye: those of segments that are not finished count too."""
+        return self.frames + sum(self.underway.values())
 
     @property
     def is_settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ VIDEOS = {
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ogv",
     ".3gp", ".mxf", ".vob", ".y4m", ".gif", ".apng",
 }  # fmt: skip
-LEDGER = ".tween-batch.jsonl"  # in the output's folder: a line for each film that is finished there
+LEDGER = ".tween-batch.jsonl"  # in the output's folder: a line for each film that is begun or finished there
 ANYWHERE = {"tween's version", "what runs it"}  # facts that do not make a finished film unfinished
 
 
@@ -84,7 +85,8 @@ def _bytes(path: Path) -> int:
 
 
 class Ledger:
-    """What is finished in a folder, and of what it was made.
+    """What is finished in a folder, and of what it was made; and what was begun, by a batch that may have been killed
+    after an output took its place and before it was noted.
 
     Args:
         folder: of the outputs.
@@ -104,23 +106,36 @@ class Ledger:
     def has(self, config: RenderConfig) -> bool:
         """Whether the output is there, as a batch left it, made of this input with these options."""
         assert config.output is not None
-        line = self._lines.get(str(config.output.relative_to(self._folder)))
-        return config.output.exists() and line is not None and line == self._line(config)
+        line = self._lines.get(self._name(config))
+        if line is None or not config.output.exists() or line.get("of") != _of(config):
+            return False
+        stat = config.output.stat()
+        if isinstance(begun := line.get("begun_ns"), int):
+            return stat.st_mtime_ns >= begun
+        return (line.get("bytes"), line.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
+
+    def begin(self, config: RenderConfig) -> None:
+        """A film is begun."""
+        self._add({"output": self._name(config), "begun_ns": time.time_ns(), "of": _of(config)})
 
     def add(self, config: RenderConfig) -> None:
         """A film is finished."""
-        line = self._line(config)
-        self._lines[str(line["output"])] = line
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _line(self, config: RenderConfig) -> dict[str, object]:
         assert config.output is not None
         stat = config.output.stat()
-        of = facts(config, model=model_name(config), runs="")
-        return {
-            "output": str(config.output.relative_to(self._folder)),
-            "bytes": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
-            "of": {name: words for name, words in of.items() if name not in ANYWHERE},
-        }
+        entry = {"output": self._name(config), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        self._add({**entry, "of": _of(config)})
+
+    def _add(self, entry: dict[str, object]) -> None:
+        self._lines[str(entry["output"])] = entry
+        is_torn = self._path.is_file() and not self._path.read_bytes().endswith(b"\n")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if is_torn else "") + json.dumps(entry) + "\n")
+
+    def _name(self, config: RenderConfig) -> str:
+        assert config.output is not None
+        return str(config.output.relative_to(self._folder))
+
+
+def _of(config: RenderConfig) -> dict[str, str]:
+    found = facts(config, model=model_name(config), runs="")
+    return {name: words for name, words in found.items() if name not in ANYWHERE}

@@ -113,7 +113,7 @@ def seconds_left(driver: Driver, fps: float) -> float | None:
     if not known or not fps:
         return None
     mean = sum(known) / len(known)
-    frames = sum(max(0, (film.expected or mean) - film.frames) for film in driver.films if not film.is_settled)
+    frames = sum(max(0, (film.expected or mean) - film.shown) for film in driver.films if not film.is_settled)
     return frames / fps
 
 
@@ -130,7 +130,7 @@ def _films(driver: Driver) -> Table:
     shown = Table("film", "frames", "of", "state", box=None, header_style="dim")
     active = [film for film in driver.films if film.state in ("rendering", "joining")]
     for film in active[:SHOWN]:
-        shown.add_row(film.name, str(film.frames), str(film.expected or "?"), film.state)
+        shown.add_row(film.name, str(film.shown), str(film.expected or "?"), film.state)
     if len(active) > SHOWN:
         shown.add_row(f"and {len(active) - SHOWN} more", "", "", "")
     return shown
