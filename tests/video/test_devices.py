@@ -1,5 +1,6 @@
 """Cameras, screens and loops: what comes, when it stands, what is said where there is none."""
 
+import gc
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import time
 from fractions import Fraction
 from itertools import islice, pairwise
 
+import av
 import pytest
 import torch
 from clips import Clip
@@ -257,3 +259,20 @@ def test_a_loop_is_given_up(clip):
             if seen == 12:
                 source.give_up()
     assert seen == 12
+
+
+def test_a_round_leaves_nothing_behind_for_the_collector(clip):
+    """A picture in a circle of references keeps its decoder's memory: megabytes a round."""
+    gc.collect()
+    gc.disable()
+    try:
+        with Looping(lambda: open_source(clip)) as source:
+            assert len(list(islice(source, 45))) == 45
+        del source
+        left = [one for one in gc.get_objects() if isinstance(one, av.VideoFrame)]
+        left_before = len(left)
+        del left
+        gc.collect()
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) == left_before
+    finally:
+        gc.enable()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import av
 from av.container import InputContainer
@@ -31,7 +31,7 @@ from ..timeline import common_step
 from .alpha import ToRgba, has_alpha
 from .colour import ToRgb, tags_of
 from .deinterlace import Deinterlacer, is_interlaced
-from .light import light_of
+from .light import light_of, side_data
 from .promises import AV_TIME_BASE, COARSE, Promises
 
 Deinterlace = Literal["auto", "off", "refuse"]
@@ -374,7 +374,7 @@ def _decoder(stream: VideoStream) -> av.VideoCodecContext | None:
 
 
 def _display_matrix(native: av.VideoFrame) -> tuple[int, ...] | None:
-    for data in cast(Any, native.side_data):
+    for data in side_data(native):
         if data.type.name == "DISPLAYMATRIX":
             return struct.unpack("9i", bytes(data))
     return None

@@ -7,11 +7,13 @@ encoder wants them in words of its own.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
 
 import av
+from av.sidedata.sidedata import SideDataContainer
 
 MASTERING = struct.Struct("20i2i")  # R, G, B and white as x, y; least and greatest light; which of them are given
 DYNAMIC = {
@@ -43,11 +45,17 @@ class Light:
     dynamic: tuple[str, ...] = ()
 
 
+def side_data(native: av.VideoFrame) -> Iterable[Any]:
+    """What a decoder hands out beside a picture. The picture's own attribute makes a circle of references, which keeps
+    its decoder's memory, some megabytes a file, until Python's collector comes by."""
+    return cast(Iterable[Any], cast(Any, SideDataContainer)(native))
+
+
 def light_of(native: av.VideoFrame) -> Light:
     """What a decoded picture carries."""
     found: dict[str, Any] = {}
     dynamic = set()
-    for data in cast(Any, native.side_data):
+    for data in side_data(native):
         name = data.type.name
         if name == "MASTERING_DISPLAY_METADATA":
             found |= _mastering(bytes(data))
