@@ -39,7 +39,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     settings = replace(settings, port=listening.getsockname()[1])
     settings = replace(settings, folder=settings.folder / str(settings.port))
     settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    logging.getLogger("tween.web").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)
     with (settings.folder / "lock").open("a+b") as lock:
         if not is_locked_now(lock):
             raise Conflict(f"another tween serve runs on port {settings.port}", "one of its own", "--port 7861")
@@ -71,6 +71,12 @@ def address(settings: Settings) -> str:
     host = f"[{host}]" if ":" in host else host
     token = f"/?token={settings.token}" if settings.token else ""
     return f"http://{host}:{settings.port}{token}"
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """False for what a second Ctrl-C leaves behind: it ends everything where it stands, as it should."""
+    words = record.getMessage() + (repr(record.exc_info[1]) if record.exc_info else "")
+    return "CancelledError" not in words and "KeyboardInterrupt" not in words
 
 
 def _listening(settings: Settings) -> socket.socket:
