@@ -2,6 +2,7 @@
 
     python benchmarks/live_soak.py --minutes 10 --size 360,640 --json soak.json
     python benchmarks/live_soak.py --seconds 20 --size 180,320 270,480 360,640      # which size is held
+    python benchmarks/live_soak.py --cost dis dis-fast blend --size 360,640         # CPU time a gap
     (more: --hold-rate --model blend --predict)
 
 A clip is drawn and encoded (H.264, 30 frames a second), then played in a loop through the pipeline that `tween live
@@ -16,15 +17,22 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
+import torch
 
+from tween.backends.prepare import prepare
 from tween.live.session import Session
+from tween.models import zoo
+from tween.pipeline.gaps import Gaps
 from tween.pipeline.live_start import LiveConfig, live_run
 from tween.pipeline.pace import now
+from tween.video.cuts import CutDetector
 from tween.video.doors import open_source
 from tween.video.looping import Looping
 
@@ -83,23 +91,39 @@ def soak(path: Path, config: LiveConfig, seconds: float, every: float) -> dict[s
     return {"rows": rows, "stats": run.stats().as_json(), "load": os.getloadavg(), "cores": os.cpu_count()}
 
 
+def cost(path: Path, model: str, gaps: int = 20) -> float:
+    """CPU time that a gap with one picture in it takes, ms, over all threads: other jobs hardly change it."""
+    with open_source(path) as source:
+        frames = list(islice(source, gaps + 2))
+    backend = prepare(zoo.load(model), frames[0].size)
+    torch.set_num_threads(1)
+    window = Gaps(backend, frames[0].size, CutDetector())
+    begun = 0.0
+    for k, frame in enumerate(frames):
+        gap = window.take(frame)
+        if gap is not None:
+            gap.picture(frame.pts, Fraction(1, 2))
+        begun = time.process_time() if k == 1 else begun  # the first gap warms up
+    return (time.process_time() - begun) / gaps * 1000
+
+
 def tell(size: tuple[int, int], found: dict) -> None:
     """The figures that matter, in words."""
     rows, stats = found["rows"], found["stats"]
     settled = rows[len(rows) // 10 :] or rows
     memory, drift = [row["rss_mb"] for row in settled], [row["drift_ms"] for row in settled]
-    tenth = max(1, len(memory) // 10)
+    tenth, lost = max(1, len(memory) // 10), stats["dropped"] / max(1, stats["wanted"])
     print(f"{size[1]}x{size[0]}: {stats['model']} at {stats['size'][1]}x{stats['size'][0]}, {stats['seconds']:.0f} s")
     print(
         f"  shown {stats['shown']} ({stats['mean_fps_out']:.2f} fps), dropped {stats['dropped']} of {stats['wanted']} "
-        f"({stats['dropped'] / max(1, stats['wanted']):.1%}), late {stats['late']}, frames passed over {stats['skipped']}"
+        f"({lost:.1%}), late {stats['late']}, frames passed over {stats['skipped']}"
     )
     print(
         f"  latency {stats['latency_ms']:.1f} ms median, {stats['latency_p95_ms']:.1f} ms p95; busy {stats['busy']:.2f}"
     )
     print(
-        f"  memory {statistics.mean(memory[:tenth]):.0f} MB in the first tenth, {statistics.mean(memory[-tenth:]):.0f} MB in "
-        f"the last, {max(memory):.0f} at most"
+        f"  memory {statistics.mean(memory[:tenth]):.0f} MB in the first tenth, "
+        f"{statistics.mean(memory[-tenth:]):.0f} MB in the last, {max(memory):.0f} at most"
     )
     print(
         f"  shown pts against the clock: {statistics.median(drift[:tenth]):.2f} ms in the first tenth, "
@@ -119,6 +143,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--predict", action="store_true")
     parser.add_argument("--hold-rate", action="store_true")
+    parser.add_argument("--cost", nargs="+", default=[])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     config = LiveConfig(model=args.model, predict=args.predict, hold_rate=args.hold_rate)
@@ -127,6 +152,10 @@ def main() -> None:
         height, width = (int(side) for side in text.split(","))
         with tempfile.TemporaryDirectory() as folder:
             path = clip(Path(folder) / "clip.mp4", (height, width))
+            for model in args.cost:
+                print(f"{width}x{height}: {model} {cost(path, model):.1f} ms of CPU time a gap")
+            if args.cost:
+                continue
             found = soak(path, config, args.minutes * 60 or args.seconds, args.every)
         tell((height, width), found)
         kept[text] = found
