@@ -35,7 +35,7 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._is_ready = False
+        self._is_ready = self._is_ending = False
         self._turn, self._starting = asyncio.Lock(), asyncio.Lock()
 
     @classmethod
@@ -92,6 +92,7 @@ class Child:
 
     async def end(self) -> None:
         """End the process; safe to call twice."""
+        self._is_ending = True
         if self._process.returncode is None:
             self._process.terminate()
             try:
@@ -138,5 +139,6 @@ class Child:
         raise self._broken()
 
     def _broken(self) -> TweenError:
-        log.warning("a worker ended with %s", self._process.returncode)
+        if not self._is_ending:
+            log.warning("a worker broke down: it ended with %s", self._process.returncode)
         return NotAVideo("the process that worked on this video broke down", "another video, or more memory, is needed")
