@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -242,7 +243,9 @@ def test_a_gain_is_more_than_chance(gains, verdict):
 @pytest.mark.slow
 def test_interpolate_adapts_once(base, shot, tmp_path, capsys, monkeypatch):
     line = ["interpolate", str(shot), "-o", str(tmp_path / "o.mp4"), "--times", "2", "--model", str(base)]
-    options = ["--overwrite", "--adapt", "--adapt-minutes", "0.2", "--backend", "torch", "--crf", "30"]
+    options = ["--overwrite", "--adapt", "--backend", "torch", "--crf", "30"]
+    quick = partial(AdaptConfig, steps=60, crop=48, lr=1e-2)  # steps, so that a busy machine learns as much
+    monkeypatch.setattr("tween.train.adapt_config.AdaptConfig", quick)
     assert main([*line, *options]) == 0
     assert "the model was adapted to it, +" in capsys.readouterr().err
     kept = sorted(path.suffix for path in adapt_cache.folder().iterdir())
