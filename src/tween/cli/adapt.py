@@ -52,7 +52,7 @@ class Adapt:
     """How much the adapter can say; 0: all of the network learns, and the file is a network."""
     method: Annotated[str, option("NAME", "lora")] = "lora"
     """lora, rslora, dora, loha, lokr."""
-    lr: Annotated[float, option("RATE", "0.001")] = 1e-3
+    lr: Annotated[float, option("RATE", "0.0003")] = 3e-4
     """Learning rate at its top."""
     batch: Annotated[int, option("N", "4")] = 4
     """Samples a step."""

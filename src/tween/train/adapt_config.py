@@ -31,7 +31,7 @@ class AdaptConfig:
     minutes: float = 5.0
     steps: int | None = None
     lora: LoraConfig = field(default_factory=lambda: LoraConfig(rank=8))
-    lr: float = 1e-3
+    lr: float = 3e-4
     batch: int = 4
     crop: int = 256
     device: str = "auto"
