@@ -183,6 +183,8 @@ def test_an_address_where_nobody_is(address):
 def test_ray_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setattr(cluster, "found", lambda: None)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.setenv(name, "0")  # what is set on the way goes again
     with pytest.raises(errors.MissingPackage) as told:
         connected("auto", None)
     assert 'try: pip install "tween[ray]"' in str(told.value)
