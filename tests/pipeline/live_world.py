@@ -83,5 +83,7 @@ class World:
         """Work whenever there is work, for so long."""
         until = self.time + Fraction(seconds)
         while self.time < until:
+            if self.run._stage.building is not None:  # on a thread of the real world, whose time is not ours
+                self.run._stage.building.exception(timeout=30)
             if not self.run.work():
                 self.pass_by(STEP)

@@ -109,7 +109,7 @@ def show(args: List) -> int:
         table.add_column(title, justify="right" if k in (3, 4, 5, 6) else "left", no_wrap=k > 0, overflow="fold")
     for adapter in found:
         table.add_row(str(adapter.path), *cells(adapter))
-    Console(width=160).print(table)
+    Console(width=1000).print(table)  # a path is never cut: terminals wrap by themselves
     return 0
 
 

@@ -252,7 +252,6 @@ class LiveRun:
             self._change.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._stage.close()
         if error is None and self._error is not None:
             raise self._error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 
 from ..backends.backend import Backend
 from ..video.cuts import CutDetector
@@ -28,6 +29,7 @@ class Stage:
     Attributes:
         rung: the one at work; gaps: what it works on, None before the first frame; found_cuts: so far.
         steps: every step so far, in words.
+        building: the backend of the next step, while it is made.
     """
 
     def __init__(
@@ -45,8 +47,7 @@ class Stage:
         self._ladder, self._wanted = Ladder(rungs), rungs[0]
         self._full: tuple[int, int] | None = None  # size of the frames that come
         self._earlier_cuts = 0
-        self._building: Future[Backend] | None = None
-        self._builder = ThreadPoolExecutor(1, thread_name_prefix="tween-build")
+        self.building: Future[Backend] | None = None
 
     @property
     def found_cuts(self) -> int:
@@ -62,25 +63,34 @@ class Stage:
 
     def judge(self, second: Window | None) -> bool:
         """Told how a second went (None: none is over), look whether to step. True if another model is at work now."""
-        if self._building is not None:
-            if not self._building.done():
+        if self.building is not None:
+            if not self.building.done():
                 return False
-            self._step(self._building.result())
+            self._step(self.building.result())
             return True
         if self._hold and second is not None and self._full is not None:
             self._wanted = self._rungs[self._ladder.judge(second)]
             if self._wanted != self.rung:
-                self._building = self._builder.submit(self._build, self._wanted, self._inner(self._wanted))
+                self.building = self._begun(self._wanted, self._inner(self._wanted))
         return False
 
-    def close(self) -> None:
-        """Nothing is built any more."""
-        self._builder.shutdown(wait=False, cancel_futures=True)
+    def _begun(self, rung: Rung, size: tuple[int, int]) -> Future[Backend]:
+        """A backend that is being made, on a thread that nobody has to wait for at the end."""
+        future: Future[Backend] = Future()
+
+        def build() -> None:
+            try:
+                future.set_result(self._build(rung, size))
+            except BaseException as error:  # told by whoever asks for the result
+                future.set_exception(error)
+
+        Thread(target=build, name="tween-build", daemon=True).start()
+        return future
 
     def _step(self, backend: Backend) -> None:
         is_better = self._rungs.index(self._wanted) < self._rungs.index(self.rung)
         height, width = self._enter(backend, self._wanted).size
-        self._building = None
+        self.building = None
         words = f"{'time to spare' if is_better else 'the rate is not held'}: now {self.rung.model} at {width}x{height}"
         self.steps.append(words)
         if self._say is not None:
