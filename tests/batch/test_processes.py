@@ -22,7 +22,9 @@ from tween.pipeline.config import RenderConfig
 from tween.pipeline.recipe import render
 
 SEGMENT = 8
-WORKERS = [pytest.param({}, id="processes"), pytest.param({"ray": "auto"}, id="ray", marks=pytest.mark.slow)]
+PROCESSES = pytest.param({}, id="processes")
+WORKERS = [PROCESSES, pytest.param({"ray": "auto"}, id="ray", marks=pytest.mark.slow)]
+RAY_TAKES_LONG = [PROCESSES, pytest.param({"ray": "auto"}, id="ray", marks=pytest.mark.long)]
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +93,7 @@ def test_a_killed_worker_and_a_corrupt_film(films, on):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("on", WORKERS)
+@pytest.mark.parametrize("on", RAY_TAKES_LONG)
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="a process' limits are set from outside on Linux only")
 def test_a_disk_that_is_full_on_one_worker(films, on):
     """No file of that process may grow: to it the disk is full."""
@@ -113,7 +115,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("on", WORKERS)
+@pytest.mark.parametrize("on", RAY_TAKES_LONG)
 def test_a_killed_driver_goes_on_and_its_workers_end(films, tmp_path, on):
     script = tmp_path / "batch.py"
     script.write_text(SCRIPT.format(segment=SEGMENT))
@@ -154,10 +156,11 @@ def listening():
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks at Linux' list of sockets")
 def test_a_cluster_of_this_machine_listens_on_loopback_alone():
+    before = set(listening())  # servers of other tests that this process still keeps
     ray = connected("auto", 2)
     try:
         time.sleep(2)
-        addresses = {address for address, _ in listening()}
+        addresses = {address for address, _ in set(listening()) - before}
     finally:
         ray.shutdown()
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from tween.web.camera import STATS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,7 @@ def test_a_reload_in_the_middle_finds_the_job_again(opened, house, long_clip):
         expect(page.locator("#render")).to_have_text("Go on")
 
 
+@pytest.mark.long
 def test_a_stopped_render_goes_on_to_the_same_file(opened, house, long_clip, tmp_path):
     with visit(opened, house) as page:
         send(page, long_clip)
