@@ -78,7 +78,7 @@ class OpenVinoBackend:
 
     def render(self, scene: Tensors, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
-        tensors = [*scene, t.float()]
+        tensors = [*self._model.seek(scene, t), t.float()]
         return self._graph("render", tensors)(tensors)[0]
 
     def _within_reach(self, context: Sequence[Tensors]) -> list[Tensors]:
@@ -93,7 +93,8 @@ class OpenVinoBackend:
         """Compile for one frame at a time: what cannot be compiled fails here, before a video is opened to write."""
         blank = torch.zeros(1, 3, *self._size)
         scene = self.relate([self.embed(blank)] * len(self.spec.context))
-        self._graph("render", [*scene, torch.zeros(1)])
+        when = torch.zeros(1)
+        self._graph("render", [*self._model.seek(scene, when), when])
 
     def _graph(self, verb: VerbName, inputs: Sequence[Tensor], parts: Sequence[int] = ()) -> Graph:
         key = verb, len(inputs), inputs[0].shape[0]

@@ -78,7 +78,8 @@ class Model(nn.Module):
 
     Attributes:
         spec: what it needs and can do.
-        searches: True if it looks at pixels outside torch, so that it runs on no tensors without memory (`meta`).
+        searches: True if it looks at pixels outside torch, in `embed`, `relate` and `seek`, so that those run on no
+            tensors without memory (`meta`) and are part of no compiled graph.
     """
 
     spec: Spec
@@ -93,8 +94,17 @@ class Model(nn.Module):
         return tuple(chain.from_iterable(context))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """What is seen at `t` `[B]`, in gaps; computed once an instant."""
+        """What is seen at `t` `[B]`, in gaps; computed once an instant: `draw` of what `seek` finds, where they are
+        apart."""
         raise NotImplementedError
+
+    def seek(self, scene: Tensors, t: Tensor) -> Tensors:
+        """What `render` looks up outside torch: a scene -> what `draw` needs. Elsewhere the scene itself."""
+        return scene
+
+    def draw(self, sought: Tensors, t: Tensor) -> Prediction:
+        """What is left of `render` after `seek`: tensors alone."""
+        return self.render(sought, t)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:
         """`frames` `[B, N, 3, H, W]` in [0, 1], `t` `[B]`: the three verbs in a row. Never overridden."""

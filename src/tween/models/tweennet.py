@@ -99,8 +99,15 @@ class TweenNet(Dis):
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` and `mask` are means over the six pictures by their weights;
         `merged` is the mean of the four that moved."""
-        first, last = scene[0], scene[-1]
-        flows, logits = start(scene, t.to(first))
+        return self.draw(self.seek(scene, t), t)
+
+    def seek(self, scene: Tensors, t: Tensor) -> Tensors:
+        """Both frames, and flows and logits to `start` from."""
+        return scene[0], scene[-1], *start(scene, t.to(scene[0]))
+
+    def draw(self, sought: Tensors, t: Tensor) -> Prediction:
+        """What the network makes of them."""
+        first, last, flows, logits = sought
         change = torch.zeros_like(flows[:, :, :1, :1]), torch.zeros_like(logits[:, :, :1, :1])
         kept: list[Tensor] = []
         for stage, size in zip(self.blocks, self.sizes, strict=True):

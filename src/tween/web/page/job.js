@@ -10,6 +10,7 @@ const BUSY = ["waiting", "running"];
 let job = null;         // as the server last told it
 let filledFor = "";     // the job that the form was filled for
 let models = new Map();
+let began = false;      // a render was asked for here, and nothing of it was told yet
 let asked = 0;          // counts questions, so that an old answer is left aside
 let timer = 0;
 
@@ -17,6 +18,7 @@ export const openJob = () => job;
 
 export function showJob(told) {
   const isNew = !job || !told || job.id !== told.id;
+  if (isNew) began = false;
   const was = job;
   job = told;
   $("job").hidden = !job;
@@ -39,9 +41,14 @@ function showState(was) {
   if (isBusy) showProgress();
   if (job.state === "done") showResult();
   else leaveComparison();
-  if (was && BUSY.includes(was.state) && !isBusy) {
+  if (began && isBusy) {
+    began = false;
+    $("stop").focus({ preventScroll: true });
+    $("running").scrollIntoView({ block: "nearest" });
+  }
+  if (was && !isBusy && (began || BUSY.includes(was.state))) {
     replan(0);
-    if (job.state === "done") $("download").focus({ preventScroll: true });
+    if (job.state === "done") { began = false; $("download").focus({ preventScroll: true }); }
   }
 }
 
@@ -207,19 +214,23 @@ $("form").addEventListener("submit", async (event) => {
   $("render").disabled = true;
   asked += 1;
   say("plan-error", "");
+  const before = job;
+  began = true;
   try {
-    showJob(await ask("POST", `/jobs/${job.id}/render`, options()));
-    $("stop").focus({ preventScroll: true });
-    $("running").scrollIntoView({ block: "nearest" });
+    const told = await ask("POST", `/jobs/${job.id}/render`, options());
+    if (job === before) showJob(told);  // else the server told more of it meanwhile, and this is old
   } catch (error) {
+    began = false;
     say("plan-error", error.message);
     $("render").disabled = false;
   }
 });
 $("stop").addEventListener("click", async () => {
   $("stop").disabled = true;
+  const before = job;
   try {
-    showJob(await ask("POST", `/jobs/${job.id}/stop`));
+    const told = await ask("POST", `/jobs/${job.id}/stop`);
+    if (job === before) showJob(told);
     $("render").focus({ preventScroll: true });
   } catch (error) {
     say("job-error", error.message);
