@@ -98,7 +98,7 @@ class Model(nn.Module):
         apart."""
         raise NotImplementedError
 
-    def seek(self, scene: Tensors, t: Tensor) -> Tensors:
+    def seek(self, scene: Tensors, t: Tensor) -> Tensors:  # noqa: ARG002
         """What `render` looks up outside torch: a scene -> what `draw` needs. Elsewhere the scene itself."""
         return scene
 
