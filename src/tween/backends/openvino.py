@@ -78,7 +78,7 @@ class OpenVinoBackend:
 
     def render(self, scene: Tensors, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
-        tensors = [*self._model.seek(scene, t), t.float()]
+        tensors = [*self._model.search(scene, t), t.float()]
         return self._graph("render", tensors)(tensors)[0]
 
     def _within_reach(self, context: Sequence[Tensors]) -> list[Tensors]:
@@ -94,7 +94,7 @@ class OpenVinoBackend:
         blank = torch.zeros(1, 3, *self._size)
         scene = self.relate([self.embed(blank)] * len(self.spec.context))
         when = torch.zeros(1)
-        self._graph("render", [*self._model.seek(scene, when), when])
+        self._graph("render", [*self._model.search(scene, when), when])
 
     def _graph(self, verb: VerbName, inputs: Sequence[Tensor], parts: Sequence[int] = ()) -> Graph:
         key = verb, len(inputs), inputs[0].shape[0]

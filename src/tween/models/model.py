@@ -78,7 +78,7 @@ class Model(nn.Module):
 
     Attributes:
         spec: what it needs and can do.
-        searches: True if it looks at pixels outside torch, in `embed`, `relate` and `seek`, so that those run on no
+        searches: True if it looks at pixels outside torch, in `embed`, `relate` and `search`, so that those run on no
             tensors without memory (`meta`) and are part of no compiled graph.
     """
 
@@ -94,16 +94,16 @@ class Model(nn.Module):
         return tuple(chain.from_iterable(context))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """What is seen at `t` `[B]`, in gaps; computed once an instant: `draw` of what `seek` finds, where they are
+        """What is seen at `t` `[B]`, in gaps; computed once an instant: `draw` of what `search` finds, where they are
         apart."""
         raise NotImplementedError
 
-    def seek(self, scene: Tensors, t: Tensor) -> Tensors:  # noqa: ARG002
+    def search(self, scene: Tensors, t: Tensor) -> Tensors:  # noqa: ARG002
         """What `render` looks up outside torch: a scene -> what `draw` needs. Elsewhere the scene itself."""
         return scene
 
     def draw(self, sought: Tensors, t: Tensor) -> Prediction:
-        """What is left of `render` after `seek`: tensors alone."""
+        """What is left of `render` after `search`: tensors alone."""
         return self.render(sought, t)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:

@@ -99,9 +99,9 @@ class TweenNet(Dis):
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` and `mask` are means over the six pictures by their weights;
         `merged` is the mean of the four that moved."""
-        return self.draw(self.seek(scene, t), t)
+        return self.draw(self.search(scene, t), t)
 
-    def seek(self, scene: Tensors, t: Tensor) -> Tensors:
+    def search(self, scene: Tensors, t: Tensor) -> Tensors:
         """Both frames, and flows and logits to `start` from."""
         return scene[0], scene[-1], *start(scene, t.to(scene[0]))
 
