@@ -90,6 +90,10 @@ class BadWeights(TweenError):
     """A weights file that cannot be read, or fits no network."""
 
 
+class CannotExport(TweenError):
+    """A model, or a form of it, that no exported file can hold."""
+
+
 class UnknownTime(TweenError):
     """The model cannot render the instants asked of it."""
 

@@ -7,18 +7,20 @@ import torch
 from networks import decibels, ifrnet_s, long, moving, run, small, straight
 
 from tween.backends.backend import Backend
+from tween.backends.onnx import OnnxBackend
 from tween.backends.openvino import OpenVinoBackend
 from tween.backends.torch import TorchBackend
 from tween.frame import Frame
 from tween.models.classic import Blend
 from tween.ops.canvas import Canvas
 
-LEAST_DB = {"torch": 110, "openvino": 95}
+LEAST_DB = {"torch": 110, "openvino": 95, "onnx": 95}
+ENGINES = {"openvino": OpenVinoBackend, "onnx": OnnxBackend}
 SIZE = (36, 52)
 
 
 def made(name, model, size):
-    return TorchBackend(model) if name == "torch" else OpenVinoBackend(model, size)
+    return TorchBackend(model) if name == "torch" else ENGINES[name](model, size)
 
 
 @pytest.fixture(scope="module", params=sorted(LEAST_DB))

@@ -3,6 +3,7 @@
 embed   x0              -> y0 .. yn
 relate  x0 .. xn        -> y0 .. yn     the embeddings of the context, one after the other
 render  x0 .. xn, t     -> frame        of a model that searches: what it sought, the rest of `render`
+whole   x0 .. xn, t     -> frame        all three in a row, from the frames: what `tween export` writes
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
+from ..models.exported import moment
 from ..models.model import Model, Tensors
 
 VerbName = Literal["embed", "relate", "render"]
 OPSET = 20  # the first with GridSample as torch means it
+LONGEST_SIDE = 16384  # pixels, of a graph for any size
+LEAST_SIDE = 64  # pixels, of frames to trace with: coarse grids keep more than one cell
 
 
 class Verb(nn.Module):
@@ -50,6 +55,37 @@ class Verb(nn.Module):
         return [f"x{i}" for i in range(count - len(last))] + last
 
 
+class Whole(nn.Module):
+    """A model from frames to frame, as one graph.
+
+    Args:
+        model: in eval mode, not one that searches outside torch.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+        self.training = False
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The frames `[1, 3, H, W]` in `spec.context` order and, where the model takes any, `t` `[1]`."""
+        spec = self.model.spec
+        t = tensors[-1] if spec.any_time else tensors[0].new_full((1,), moment(spec))
+        frames = tensors[: len(spec.context)]
+        return self.model.render(self.model.relate([self.model.embed(frame) for frame in frames]), t).frame
+
+    def inputs(self, size: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Tensors to trace it with, of frames of `size` (H, W)."""
+        spec = self.model.spec
+        frames = [torch.zeros(1, 3, *size) for _ in spec.context]
+        return (*frames, *[torch.full((1,), moment(spec))] * spec.any_time)
+
+    @property
+    def input_names(self) -> list[str]:
+        """`x0` to `xn`, and `t`."""
+        return [f"x{i}" for i in range(len(self.model.spec.context))] + ["t"] * self.model.spec.any_time
+
+
 def grouped(tensors: Sequence[Tensor], parts: Sequence[int]) -> list[Tensors]:
     """A flat row -> tuples of so many each."""
     tensors = iter(tensors)  # type: ignore[assignment]
@@ -75,6 +111,40 @@ def to_onnx(verb: Verb, inputs: Sequence[Tensor]) -> bytes:
         )
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
+
+
+def whole_to_onnx(model: Model, size: tuple[int, int] | None) -> bytes:
+    """An ONNX model from frames to frame, its weights inside. Prints nothing.
+
+    Args:
+        model: in eval mode.
+        size: (H, W) of the frames; None lets both be any multiples of `spec.multiple`.
+    """
+    graph, multiple = Whole(model), model.spec.multiple
+    inputs = graph.inputs(size or small_size(multiple))
+    shapes: Any = None
+    if size is None:
+        high, wide = (multiple * Dim(name, min=2, max=LONGEST_SIDE // multiple) for name in ("h", "w"))
+        shapes = {"tensors": tuple({2: high, 3: wide} if x.dim() == 4 else {} for x in inputs)}
+    with torch.inference_mode(), _silence():
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=graph.input_names,
+            output_names=["frame"],
+            dynamic_shapes=shapes,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def small_size(multiple: int) -> tuple[int, int]:
+    """A small (H, W) that a model takes, its sides unequal."""
+    times = max(2, -(-LEAST_SIDE // multiple))
+    return times * multiple, (times + 1) * multiple
 
 
 @contextmanager

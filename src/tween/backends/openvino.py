@@ -5,12 +5,10 @@ verb -> torch.export -> ONNX -> OpenVINO -> compiled, and kept on disk: the seco
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
-import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -22,19 +20,21 @@ import torch
 from torch import Tensor
 
 from ..errors import BadOption, MissingPackage
+from ..models.exported import PREFIX, Card
 from ..models.model import Model, Tensors
 from . import cache as disk
-from .graph import Verb, VerbName, passes_through, to_onnx
+from .compiled import Compiled
+from .graph import Verb, to_onnx, whole_to_onnx
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 HEAVY = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
 
 
-class OpenVinoBackend:
-    """OpenVINO on the CPU. Verbs that only hand tensors on are not compiled.
+class OpenVinoBackend(Compiled):
+    """OpenVINO on the CPU.
 
-    Shapes are fixed: a graph is made for each batch size when it is first met, that of one frame at once. Nothing is
-    copied on the way in or out, and no result is overwritten by a later call. Any thread may call; calls take turns.
+    Nothing is copied on the way in or out, and no result is overwritten by a later call. Any thread may call; calls
+    take turns.
 
     Args:
         model: any that torch can export. It must not change afterwards.
@@ -49,66 +49,19 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
-    device = "cpu"
 
     def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
         if precision not in HINTS:
             raise BadOption(f"--precision {precision} with OpenVINO", "it runs fp32 or bf16 here", "--precision fp32")
         core()
-        self.spec, self.precision = model.spec, precision
-        self._model = copy.deepcopy(model).eval() if model.training else model
-        self._size, self._label = size, re.sub(r"[^\w.@-]+", "_", label or type(model).__name__.lower())
-        self._print = disk.fingerprint(self._model)
-        self._graphs: dict[tuple[VerbName, int, int], Graph] = {}
-        self._warm_up()
-
-    def embed(self, frame: Tensor) -> Tensors:
-        """`[B, 3, *size]` in [0, 1] -> what one frame says alone."""
-        if passes_through(self._model, "embed"):
-            return self._model.embed(frame)
-        return self._graph("embed", [frame])([frame])
-
-    def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """Embeddings in `spec.context` order -> what they say together."""
-        context = self._within_reach(context)
-        if passes_through(self._model, "relate"):
-            return self._model.relate(context)
-        tensors = [tensor for embedding in context for tensor in embedding]
-        return self._graph("relate", tensors, [len(embedding) for embedding in context])(tensors)
-
-    def render(self, scene: Tensors, t: Tensor) -> Tensor:
-        """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
-        tensors = [*self._model.search(scene, t), t.float()]
-        return self._graph("render", tensors)(tensors)[0]
-
-    def _within_reach(self, context: Sequence[Tensors]) -> list[Tensors]:
-        """Frames behind 0 are cut to what is kept of them, so that the graph's inputs are the same in every gap."""
-        kept = self.spec.kept_behind
-        return [
-            tuple(embedding)[:kept] if kept is not None and place < 0 else tuple(embedding)
-            for place, embedding in zip(self.spec.context, context, strict=True)
-        ]
-
-    def _warm_up(self) -> None:
-        """Compile for one frame at a time: what cannot be compiled fails here, before a video is opened to write."""
-        blank = torch.zeros(1, 3, *self._size)
-        scene = self.relate([self.embed(blank)] * len(self.spec.context))
-        when = torch.zeros(1)
-        self._graph("render", [*self._model.search(scene, when), when])
-
-    def _graph(self, verb: VerbName, inputs: Sequence[Tensor], parts: Sequence[int] = ()) -> Graph:
-        key = verb, len(inputs), inputs[0].shape[0]
-        if key not in self._graphs:
-            self._graphs[key] = self._made(Verb(self._model, verb, parts), inputs)
-        return self._graphs[key]
+        self.precision = precision
+        super().__init__(model, size, label=label)
 
     def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Graph:
         names, config = verb.input_names(len(inputs)), settings(self.precision)
         shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
         facts = (self._print, verb.name, shapes, sorted(config.items()), runtime(), torch.__version__)
-        digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
-        height, width = self._size
-        key = f"{self._label}-{verb.name}-{height}x{width}-{self.precision}-{digest}.blob"
+        key = self._key(verb, hashlib.sha256(repr(facts).encode()).hexdigest(), "blob")
         stored = disk.fetch(key)
         if stored is not None:
             try:
@@ -217,6 +170,28 @@ def with_exact_grids(model: Any) -> Any:
                 ElementTree.SubElement(info, "attribute", mark)
         text = ElementTree.tostring(tree.getroot())
         return core().read_model(text, ov.Tensor(np.fromfile(weights, np.uint8)))
+
+
+def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:
+    """Write a model as OpenVINO's own format: `path`, .xml, and its weights beside it, .bin.
+
+    What leads to a sampling grid is marked to be computed in f32, so that a program that compiles it with a bf16 hint
+    keeps its flows.
+    """
+    import openvino as ov
+
+    core()
+    graph = with_exact_grids(core().read_model(whole_to_onnx(model, size)))
+    for key, value in card.as_text().items():
+        graph.set_rt_info(value, ["tween", key.removeprefix(PREFIX)])
+    ov.save_model(graph, path, compress_to_fp16=False)
+
+
+def run_file(path: Path, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What an exported file shows, in f32."""
+    compiled = core().compile_model(str(path), "CPU", settings("fp32"))
+    given = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
+    return torch.from_numpy(compiled(given)["frame"].copy())
 
 
 def grid_arithmetic(model: Any) -> list[Any]:

@@ -7,12 +7,14 @@ from typing import NamedTuple
 import torch
 
 from ..errors import BadOption, Conflict, MissingPackage, near
+from ..models import exported
+from ..models.exported import Exported
 from ..models.model import Model
 from ..ops.canvas import Canvas
 from . import machine
 from .backend import Backend
 
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "onnx")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -20,8 +22,8 @@ class Choice(NamedTuple):
     """What runs a model, and why.
 
     Attributes:
-        backend: `torch`, `openvino`.
-        device: `cpu`, `cuda:0`, `mps`.
+        backend: `torch`, `openvino`, `onnx`.
+        device: `cpu`, `cuda:0`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `fp32`, `bf16`, `fp16`.
         reason: one line for the user.
     """
@@ -69,8 +71,8 @@ def prepare(
     Args:
         model: in eval mode, with its weights.
         size: (H, W) of the frames, pixels, before padding.
-        backend: `auto`, `torch`, `openvino`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        backend: one of `BACKENDS`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         label: the model's name, for files in the cache.
 
@@ -80,11 +82,17 @@ def prepare(
         MissingPackage: the backend asked for is not installed.
     """
     choice = choose(model, backend=backend, device=device, precision=precision)
+    canvas = Canvas(size, model.spec.multiple)
     if choice.backend == "openvino":
         from .openvino import OpenVinoBackend
 
-        canvas = Canvas(size, model.spec.multiple)
         return OpenVinoBackend(model, canvas.size, precision=choice.precision, label=label)
+    if choice.backend == "onnx":
+        from .onnx import FileBackend, OnnxBackend
+
+        if isinstance(model, Exported):
+            return FileBackend(model, canvas.size, device=choice.device)
+        return OnnxBackend(model, canvas.size, device=choice.device, label=label)
     from .torch import TorchBackend
 
     return TorchBackend(model, device=choice.device, precision=choice.precision)
@@ -95,6 +103,10 @@ def choose(model: Model, *, backend: str = "auto", device: str = "auto", precisi
     for value, known, option in ((backend, BACKENDS, "--backend"), (precision, PRECISIONS, "--precision")):
         if value not in known:
             raise BadOption(f"{option} {value}{near(value, known)}", f"one of {', '.join(known)} is needed")
+    if isinstance(model, Exported):
+        return _file(model, backend, device, precision)
+    if backend == "onnx":
+        return _onnx(model, device, precision)
     where, why_device = _device(model, device, backend)
     engine, why_engine = _engine(model, backend, where)
     number, why_number = _precision(model, precision, engine, where)
@@ -108,8 +120,36 @@ def is_network(model: Model) -> bool:
 
 
 def family(model: Model) -> str:
-    """The file in `models` that a network lives in."""
+    """The file in `models` that a network lives in, or lived in before it was exported."""
+    if isinstance(model, Exported):
+        return model.card.family
     return type(model).__module__.rpartition(".")[2]
+
+
+def _file(model: Exported, backend: str, device: str, precision: str) -> Choice:
+    """What runs a file of `tween export`: it is what it is."""
+    if backend not in ("auto", "onnx"):
+        need = "ONNX Runtime runs what was exported to ONNX"
+        raise Conflict(f"--backend {backend} for {model.path}", need, "--backend onnx, or the model's own name")
+    if precision not in ("auto", model.card.precision):
+        need = f"it was exported in {model.card.precision}, which stays so"
+        raise Conflict(f"--precision {precision} for {model.path}", need, f"tween export --precision {precision}")
+    where = "cpu" if device == "auto" else device
+    exported.providers(where)
+    return Choice("onnx", where, model.card.precision, "the file was exported to ONNX")
+
+
+def _onnx(model: Model, device: str, precision: str) -> Choice:
+    """ONNX Runtime in fp32; on the CPU, unless another device is asked for that it has."""
+    if not is_network(model):
+        need = "a classic method has nothing to compile and runs on torch"
+        raise Conflict(f"--backend onnx for {family(model)}", need, "--backend torch")
+    where = "cpu" if device == "auto" else device
+    exported.providers(where)
+    if precision not in ("auto", "fp32"):
+        fix = "--precision fp32, or a file of tween export --precision fp16"
+        raise BadOption(f"--precision {precision} on onnx, {where}", "it runs fp32 here", fix)
+    return Choice("onnx", where, "fp32", "as asked; fp32")
 
 
 def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from ..evaluate import peers, speed, tradeoff
 from ..evaluate.speed import Runner, SpeedRow
 from ..evaluate.subjects import Subject, at_hand, subject
 from ..models import weights, zoo
+from ..models.exported import Exported
 from ..pipeline.config import RenderConfig, option
 from ..pipeline.recipe import Report, render
 from ..video.doors import open_source
@@ -218,6 +219,8 @@ def _render(args: Bench, entrant: Entrant, folder: Path) -> Report:
         if not path.exists():
             weights.write(entrant.of.model.state_dict(), path, name=entrant.of.entry.name)
         name = str(path)
+    if isinstance(entrant.of.model, Exported):
+        name = str(entrant.of.model.path)
     return render(
         RenderConfig(
             input=args.clip,

@@ -16,7 +16,7 @@ from ..errors import BadOption, Conflict
 from ..live import page, script
 from ..live.session import Session
 from ..live.view import words
-from ..pipeline.config import option, seconds
+from ..pipeline.config import Engine, option, seconds
 from ..pipeline.live_start import LiveConfig, live_run
 from ..timeline import broadcast_rate, positive, whole
 from ..video.devices import is_device, open_device
@@ -51,7 +51,7 @@ class Live:
     """Pictures for each source frame, instead of --rate."""
     model: Annotated[str, option("NAME|FILE", "dis-fast; with --predict, dis-ahead")] = "default"
     """A name from `tween models`, or a file of weights."""
-    backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto")] = "auto"
+    backend: Annotated[Engine, option(hint="auto")] = "auto"
     """What runs the model."""
     device: Annotated[str, option("DEVICE", "auto")] = "auto"
     """cpu, cuda, cuda:1, mps."""

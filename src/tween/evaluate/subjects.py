@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import NoWeights
-from ..models import weights, zoo
-from ..models.adapters import called
+from ..models import zoo
+from ..models.adapters import called, dress
 from ..models.entry import Entry
 from ..models.model import Model
 
@@ -47,9 +47,9 @@ def subject(name: str, lora: Sequence[str] = ()) -> Subject:
     worn = called(lora)
     if zoo.is_path(name):
         path = Path(name)
-        return Subject(
-            f"{path.name}{worn}", zoo.load(path, lora=lora), zoo.said_or_seen(weights.read(path), path), path.name
-        )
+        model, row = zoo.load_row(path)
+        dress(model, row.name, lora)
+        return Subject(f"{path.name}{worn}", model, row, path.name)
     row = zoo.entry(zoo.DEFAULT if name == "default" else name.partition("@")[0])
     try:
         found = zoo.find(name)

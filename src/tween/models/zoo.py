@@ -21,6 +21,7 @@ from . import (
     classic,
     deformvfi,
     emavfi,
+    exported,
     ifrnet,
     ifrvp,
     lift,
@@ -163,6 +164,8 @@ def load_file(path: Path, *, name: str | None = None, scale: float = 1.0) -> Mod
 
 def opened(path: Path, *, name: str | None = None, scale: float = 1.0) -> tuple[Model, Entry]:
     """A network with the weights of a file, and its row; see `load`."""
+    if path.suffix.lower() == exported.SUFFIX:
+        return as_exported(path, scale=scale)
     stored = weights.read(path)
     if adapters.KEY in stored.metadata:
         label = adapters.card_of(stored.metadata[adapters.KEY], path).label
@@ -173,10 +176,20 @@ def opened(path: Path, *, name: str | None = None, scale: float = 1.0) -> tuple[
     return model.eval(), row
 
 
+def as_exported(path: Path, *, scale: float = 1.0) -> tuple[Model, Entry]:
+    """The model in a file that `tween export` wrote, and the row of its network."""
+    model = exported.read(path)
+    if scale != 1:
+        need = "the size at which it estimates motion was fixed when it was exported"
+        raise BadOption(f"--scale {scale} for {path}", need, f"tween export {model.card.model} --scale {scale}")
+    return model.eval(), entry(model.card.model)
+
+
 def is_path(name_or_path: str | Path) -> bool:
-    """True for what is meant as a file: a Path, or text with a separator or a weights file's suffix."""
+    """True for what is meant as a file: a Path, or text with a separator or the suffix of a file that can be opened."""
     text = str(name_or_path)
-    return isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(weights.SUFFIXES)
+    suffixes = (*weights.SUFFIXES, exported.SUFFIX)
+    return isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(suffixes)
 
 
 def find(name: str) -> Found:

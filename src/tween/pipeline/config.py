@@ -23,6 +23,8 @@ Codec = Literal[
     "hevc_qsv", "h264_vaapi", "h264_videotoolbox", "hevc_videotoolbox",
 ]  # fmt: skip
 
+Engine = Literal["auto", "torch", "openvino", "onnx"]
+
 
 def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
     """How an option reads in `--help`: its value's name, its default in words, its short forms."""
@@ -60,7 +62,7 @@ class Running:
     lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
     """Adapters that the model wears, and how strongly: show.safetensors, or a.safetensors:0.7 b.safetensors:0.3.
     Without --model: the network that the first one was made for."""
-    backend: Annotated[Literal["auto", "torch", "openvino"], option(hint="auto: what measured fastest")] = "auto"
+    backend: Annotated[Engine, option(hint="auto: what measured fastest")] = "auto"
     """What runs the model; `tween doctor` says what auto takes, and why."""
     device: Annotated[str, option("DEVICE", "auto")] = "auto"
     """cpu, cuda, cuda:1, mps."""

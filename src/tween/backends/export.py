@@ -1,0 +1,338 @@
+"""A model as a file for other programs: the formats, what can be exported, and the file, whole or not at all.
+
+Each format is written and run by its own file here; `FORMATS` says which.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from ..errors import BadOption, CannotExport, CannotWrite, Conflict, MissingPackage, near
+from ..models import adapters, weights, zoo
+from ..models.entry import Entry
+from ..models.exported import Card, Exported
+from ..models.model import Model
+from . import machine
+from .graph import Whole, small_size
+from .prepare import family
+
+HD: Final = (720, 1280)
+LEAST_DB: Final = {"fp32": 60, "fp16": 40}  # of a file against torch: below it something went wrong, and it is not kept
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        module: of this room; has `export(model, size, card, path)` and `run_file(path, inputs)`.
+        suffix: of the file; besides: of files that belong to it and lie beside it.
+        packages: that writing it needs beyond tween's own. install: what to type for them.
+        any_size: one file can be for every size. precisions: that it can be written in.
+        run: what to type to run it, with {file}, {command} and {size}.
+    """
+
+    module: str
+    suffix: str
+    besides: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    install: str = 'pip install "tween[export]"'
+    any_size: bool = True
+    precisions: tuple[str, ...] = ("fp32",)
+    run: str = ""
+
+
+FORMATS: Final = {
+    "onnx": Format(
+        "onnx",
+        ".onnx",
+        precisions=("fp32", "fp16"),
+        run="tween {command} --model {file}",
+    ),
+    "openvino": Format(
+        "openvino",
+        ".xml",
+        besides=(".bin",),
+        packages=("openvino",),
+        install="pip install openvino",
+        run="benchmark_app -m {file} -d CPU -hint latency -t 10{shape}",
+    ),
+}
+SUFFIXES: Final = {row.suffix: name for name, row in FORMATS.items()}
+
+ONE_SIZE: Final = {  # families whose graph is laid out for the size that it was traced at
+    "emavfi": "its attention is cut into windows that are laid out for one size",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for.
+
+    Attributes:
+        model: a name of the zoo, or a file of weights. output: the file.
+        format: of `FORMATS`; None: what the file's suffix says.
+        size: (H, W) of the frames; None: any size where that can be, else 720x1280.
+        any_size: a file for one size only is no answer.
+        precision: `fp32`, `fp16`. lora: adapters to merge. scale: motion is estimated at this size.
+    """
+
+    model: str
+    output: Path
+    format: str | None = None
+    size: tuple[int, int] | None = None
+    any_size: bool = False
+    precision: str = "fp32"
+    lora: tuple[str, ...] = ()
+    scale: float = 1.0
+
+
+class Likeness(NamedTuple):
+    """How near a file is to torch: the largest difference, of 1, at some sizes (H, W)."""
+
+    largest: float
+    sizes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        path: of the file. format: its name. card: what it says of itself.
+        megabytes: of it and what lies beside it. run: what to type to run it.
+        likeness: how near it is to torch; None where it cannot be run here.
+        note: why it is for one size only, where nobody asked for that.
+    """
+
+    path: Path
+    format: str
+    card: Card
+    megabytes: float
+    run: str
+    likeness: Likeness | None
+    note: str = ""
+
+
+def export(order: Order) -> Written:
+    """Write a model to a file, and hold the file against torch where it can be run here.
+
+    Raises:
+        BadOption: no such format, or a suffix, size or precision that it does not have.
+        Conflict: a size, and any size. MissingPackage: the format needs it.
+        CannotExport: the model has no network, searches outside torch, or holds what the format does not.
+        CannotWrite: the folder is missing or closed to us.
+        UnknownModel, NoWeights, BadWeights, MissingFile: as `zoo.load`.
+    """
+    name = format_of(order)
+    form = FORMATS[name]
+    if order.precision not in form.precisions:
+        need = f"{name} files are {' or '.join(form.precisions)}"
+        raise BadOption(f"--precision {order.precision} for {name}", need, f"--precision {form.precisions[0]}")
+    if order.size is not None and order.any_size:
+        raise Conflict("--size and --dynamic together", "a file is for one size, or for any: give one of them")
+    check_folder(order.output)
+    check_packages(form, name)
+    model, row = loaded(order)
+    size, note = size_of(order, name, model, row)
+    card = card_of(order, model, row, size)
+    module = importlib.import_module(f".{form.module}", __package__)
+    with draft_of(order.output) as draft:
+        module.export(model, size, card, draft)
+        likeness = held_against(module, model, draft, size, order.precision)
+        megabytes = moved(draft, order.output, form)
+    return Written(order.output, name, card, megabytes, line(form, order.output, card, size), likeness, note)
+
+
+def format_of(order: Order) -> str:
+    """The format that is asked for, by name or by the file's suffix."""
+    suffix = order.output.suffix.lower()
+    if order.format is None:
+        if suffix not in SUFFIXES:
+            known = ", ".join(SUFFIXES)
+            raise BadOption(f"-o {order.output} without --format", f"a name that ends in one of {known} is needed")
+        return SUFFIXES[suffix]
+    if order.format not in FORMATS:
+        got = f"--format {order.format}{near(order.format, FORMATS)}"
+        raise BadOption(got, f"one of {', '.join(FORMATS)} is needed", "--format onnx")
+    wanted = FORMATS[order.format].suffix
+    if suffix != wanted:
+        got = f"-o {order.output} for {order.format}"
+        raise BadOption(got, f"a name that ends in {wanted} is needed", f"-o {order.output.with_suffix(wanted)}")
+    return order.format
+
+
+def check_folder(path: Path) -> None:
+    """Raises CannotWrite where there is no folder for a file, or none that we may write to."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise CannotWrite(f"{path} has no folder to lie in", "", f"mkdir -p {path.parent}")
+    if not os.access(folder, os.W_OK):
+        raise CannotWrite(f"{folder} is closed to us", "a folder that you may write to is needed", "another -o")
+
+
+def check_packages(form: Format, name: str) -> None:
+    """Raises MissingPackage where the format needs what is not installed."""
+    gone = [package for package in form.packages if machine.version(package) is None]
+    if gone:
+        raise MissingPackage(f"{', '.join(gone)} not installed", f"--format {name} needs it", form.install)
+
+
+def loaded(order: Order) -> tuple[Model, Entry]:
+    """The network, its adapters merged.
+
+    Raises:
+        CannotExport: there is none, or none that fits into a graph; and as `zoo.load`.
+    """
+    if not zoo.is_path(order.model):
+        network = order.model.partition("@")[0]
+        refuse(zoo.entry(zoo.DEFAULT if network == "default" else network))
+    model, row = zoo.load_row(order.model, scale=order.scale)
+    refuse(row, model)
+    adapters.dress(model, row.name, order.lora)
+    return model, row
+
+
+def refuse(row: Entry, model: Model | None = None) -> None:
+    """Raises CannotExport for a row that no graph can hold."""
+    able = "one of `tween models` that is a network, ifrnet-s or rife-4.25 say, is needed"
+    if isinstance(model, Exported):
+        need = f"export {model.card.weights or row.name} once more, in the form you need"
+        raise CannotExport(f"{model.path} is exported already", need)
+    if not row.trained:
+        raise CannotExport(f"{row.name} has no network that could be exported", able)
+    if model is None:
+        with torch.device("meta"):
+            model = row.build(1.0)
+    if model.searches:
+        why = "it searches motion with OpenCV, outside the network, and no graph can hold that search"
+        raise CannotExport(f"{row.name} cannot be exported: {why}", able)
+
+
+def size_of(order: Order, name: str, model: Model, row: Entry) -> tuple[tuple[int, int] | None, str]:
+    """(H, W) that the file is for, None for any; and why only one, where nobody asked for that."""
+    multiple = model.spec.multiple
+    if order.size is not None:
+        fit = tuple(-(-side // multiple) * multiple for side in order.size)
+        if fit != order.size:
+            got = f"--size {order.size[0]},{order.size[1]} for {row.name}"
+            raise BadOption(got, f"it takes multiples of {multiple}", f"--size {fit[0]},{fit[1]}")
+        return order.size, ""
+    why = ONE_SIZE.get(family(model), "")
+    if not FORMATS[name].any_size:
+        why = f"{name} files are for one size"
+    if not why:
+        return None, ""
+    if order.any_size:
+        raise CannotExport(f"{row.name} for any size, as {name}: {why}", "a size is needed", "--size 720,1280")
+    high, wide = (-(-side // multiple) * multiple for side in HD)
+    return (high, wide), why
+
+
+def card_of(order: Order, model: Model, row: Entry, size: tuple[int, int] | None) -> Card:
+    """What the file says of itself."""
+    if zoo.is_path(order.model):
+        path: Path | None = Path(order.model)
+        stored = weights.read(order.model).metadata
+        digest = weights.sha256(order.model)
+        known = next((w.licence for w in row.weights if w.sha256 == digest), "")
+        licence = stored.get("licence", "") or known or zoo.UNKNOWN_LICENCE
+    else:
+        found = zoo.find(order.model)
+        path, licence = found.path, found.weights.licence or zoo.UNKNOWN_LICENCE
+    return Card(
+        model=row.name,
+        family=family(model),
+        context=model.spec.context,
+        multiple=model.spec.multiple,
+        any_time=model.spec.any_time,
+        size=size,
+        precision=order.precision,
+        weights=(Path(order.model).name if zoo.is_path(order.model) else order.model) + adapters.called(order.lora),
+        weights_sha256=weights.sha256(path) if path else "",
+        licence=licence,
+    )
+
+
+@contextmanager
+def draft_of(output: Path) -> Iterator[Path]:
+    """A place for a file while it is not finished: in a folder beside the output, on its disk, gone at the end.
+
+    Raises:
+        CannotWrite: it cannot be made, or the disk ran full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=output.absolute().parent, prefix=f".{output.name}.", suffix=".part"
+        ) as folder:
+            yield Path(folder) / output.name
+    except OSError as error:
+        need = "a place that you may write to is needed"
+        raise CannotWrite(f"{output} cannot be written ({error.strerror or error})", need, "another -o") from error
+
+
+def held_against(
+    module: Any, model: Model, path: Path, size: tuple[int, int] | None, precision: str
+) -> Likeness | None:
+    """How near the file is to torch, on a texture that moves; None where it cannot be run here.
+
+    Raises:
+        CannotExport: it shows another picture.
+    """
+    small = small_size(model.spec.multiple)
+    sizes = (size,) if size else (small, (small[1], small[1] + model.spec.multiple))
+    largest, graph = 0.0, Whole(model)
+    for one in sizes:
+        inputs = dict(zip(graph.input_names, shown_to(graph, one), strict=True))
+        try:
+            got = module.run_file(path, inputs)
+        except MissingPackage:
+            return None
+        with torch.inference_mode():
+            wanted = graph(*inputs.values())
+        largest = max(largest, float((got - wanted).abs().max()))
+        error = float((got - wanted).square().mean())
+        if not error <= 10 ** (-LEAST_DB[precision] / 10):
+            got_words = (
+                f"what was exported shows another picture than torch at {one[1]}x{one[0]} ({error**0.5:.2g} off)"
+            )
+            raise CannotExport(got_words, "nothing was written", "another --format, or --size")
+    return Likeness(largest, sizes)
+
+
+def shown_to(graph: Whole, size: tuple[int, int]) -> list[torch.Tensor]:
+    """Frames of a smooth texture that moves by (2, 1) pixels a frame, and `t`."""
+    high, wide = size
+    made = torch.Generator().manual_seed(0)
+    blank = graph.inputs(size)
+    count = len(graph.model.spec.context)
+    noise = torch.rand(1, 3, (high + count) // 8 + 2, (wide + 2 * count) // 8 + 2, generator=made)
+    world = torch.nn.functional.interpolate(noise, scale_factor=8, mode="bicubic").clamp(0, 1)
+    frames = [world[..., k : k + high, 2 * k : 2 * k + wide].contiguous() for k in range(count)]
+    return [*frames, *blank[count:]]
+
+
+def moved(draft: Path, output: Path, form: Format) -> float:
+    """Put a finished file, and those that belong to it, in their places; megabytes of all."""
+    pairs = [(draft.with_suffix(s), output.with_suffix(s)) for s in (*form.besides, output.suffix)]
+    size = sum(new.stat().st_size for new, _ in pairs) / 1e6
+    for new, place in pairs:
+        os.replace(new, place)
+    return size
+
+
+def line(form: Format, path: Path, card: Card, size: tuple[int, int] | None) -> str:
+    """What to type to run a file."""
+    command = "predict in.mp4" if card.spec.predicts else "interpolate in.mp4 --times 2"
+    high, wide = size or HD
+    shapes = ",".join(f"{name}[1,3,{high},{wide}]" for name in card.inputs if name != "t")
+    return form.run.format(file=path, command=command, shape="" if size else f" -shape {shapes}")

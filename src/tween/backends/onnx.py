@@ -1,0 +1,121 @@
+"""ONNX: writes a model as one graph for other programs, and runs models and such files by ONNX Runtime.
+
+verb -> torch.export -> ONNX -> ONNX Runtime, and the ONNX kept on disk: the second start skips the export.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import BadOption
+from ..models.exported import Card, Exported, Session, providers
+from ..models.model import Model, Tensors
+from . import cache as disk
+from .compiled import Compiled
+from .graph import Verb, to_onnx, whole_to_onnx
+from .half import to_half
+
+
+class OnnxBackend(Compiled):
+    """ONNX Runtime, in fp32. Any thread may call; no result is overwritten by a later call.
+
+    Args:
+        model: any that torch can export. It must not change afterwards.
+        size: (H, W) of the tensors, multiples of `spec.multiple`.
+        device: `cpu`; `cuda`, `cuda:1`, `directml`, `coreml` where the ONNX Runtime that is installed has them.
+        label: the model's name, for the names of cached files.
+
+    Raises:
+        MissingPackage: no ONNX Runtime.
+        BadOption: a device that it has not.
+    """
+
+    name = "onnx"
+
+    def __init__(self, model: Model, size: tuple[int, int], *, device: str = "cpu", label: str = "") -> None:
+        providers(device)
+        self.device = device
+        super().__init__(model, size, label=label)
+
+    def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Graph:
+        names = verb.input_names(len(inputs))
+        shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
+        facts = (self._print, verb.name, shapes, torch.__version__)
+        key = self._key(verb, hashlib.sha256(repr(facts).encode()).hexdigest(), "onnx")
+        stored = disk.fetch(key)
+        if stored is None:
+            stored = to_onnx(verb, inputs)
+            disk.store(key, stored)
+        return Graph(Session(stored, self.device), names)
+
+
+class Graph:
+    """One verb, its inputs in a row."""
+
+    def __init__(self, session: Session, names: Sequence[str]) -> None:
+        self._session, self._names = session, names
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensors:
+        return self._session(dict(zip(self._names, tensors, strict=True)))
+
+
+class FileBackend:
+    """Runs a file that `tween export` wrote, by ONNX Runtime: all of its work is in `render`.
+
+    Args:
+        model: the file.
+        size: (H, W) of the tensors, multiples of `spec.multiple`.
+        device: as for `OnnxBackend`.
+
+    Raises:
+        BadOption: the file is for frames of another size; or as `OnnxBackend` says.
+    """
+
+    name = "onnx"
+
+    def __init__(self, model: Exported, size: tuple[int, int], *, device: str = "cpu") -> None:
+        self.spec, self.precision, self.device = model.spec, model.card.precision, device
+        if model.card.size not in (None, size):
+            assert model.card.size is not None
+            height, width = model.card.size
+            got = f"{model.path} is for frames of {width}x{height}, and these take {size[1]}x{size[0]}"
+            fix = f"tween export {model.card.model} --format onnx --size {size[0]},{size[1]} -o {model.path.name}"
+            raise BadOption(got, "a file for their size, or for any, is needed", fix)
+        self._model, self._session = model, Session(model.path, device)
+
+    def embed(self, frame: Tensor) -> Tensors:
+        """`[B, 3, *size]` in [0, 1]: the frame."""
+        return (frame,)
+
+    def relate(self, context: Sequence[Tensors]) -> Tensors:
+        """The frames of the context."""
+        return self._model.relate(context)
+
+    def render(self, scene: Tensors, t: Tensor) -> Tensor:
+        """Frames and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
+        return self._model.run(self._session, scene, t)
+
+
+def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:
+    """Write a model as one ONNX graph, its weights and its card inside, and have ONNX's own checker look at it."""
+    import onnx
+
+    proto: Any = onnx.load_model_from_string(whole_to_onnx(model, size))
+    if card.precision == "fp16":
+        proto = to_half(proto)
+    proto.producer_name, proto.producer_version = "tween", card.tween
+    proto.graph.name = card.model
+    onnx.helper.set_model_props(proto, card.as_text())
+    onnx.checker.check_model(proto, full_check=True)
+    path.write_bytes(proto.SerializeToString())
+
+
+def run_file(path: Path, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What an exported file shows."""
+    return Session(path)(inputs)[0]

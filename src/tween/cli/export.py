@@ -1,0 +1,129 @@
+"""`tween export MODEL -o FILE`: a model as one file for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..backends.export import FORMATS, Order, Written, export
+from ..errors import BadOption
+from ..pipeline.config import option
+from .show import print_json, say
+
+FEW = 4  # frames of a context that are told one by one
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model as one file: frames in, the frame between them (or after them) out, in any program.
+
+    The file is held against torch before it takes its place; `docs/export.md` tells how to feed it.
+    """
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL", help_behavior_hint="")]
+    """A name of `tween models`, or a file of weights."""
+    output: Annotated[Path, option("FILE", "required", "-o")]
+    """Where to write."""
+    format: Annotated[str | None, option("NAME", "what FILE ends in")] = None
+    """onnx (.onnx), openvino (.xml and .bin)."""
+    size: Annotated[str | None, option("H,W", "any, where that can be; else 720,1280")] = None
+    """Of the frames: a file for one size may be faster."""
+    dynamic: bool = False
+    """Any size, or nothing."""
+    precision: Annotated[str, option("fp32|fp16", "fp32")] = "fp32"
+    """fp16: convolutions in half precision, flows, grids and sampling in fp32. ONNX only."""
+    lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
+    """Adapters, merged into the weights."""
+    scale: Annotated[float, option("S", "1")] = 1.0
+    """Estimate motion at this size, with networks that can."""
+    json: bool = False
+    """Print one JSON object last."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Parse, export, tell. Returns the exit code."""
+    args = tyro.cli(Export, args=list(argv), prog="tween export", config=(tyro.conf.FlagCreatePairsOff,))
+    order = Order(
+        model=args.model,
+        output=args.output,
+        format=args.format,
+        size=size_of(args.size),
+        any_size=args.dynamic,
+        precision=args.precision,
+        lora=args.lora,
+        scale=args.scale,
+    )
+    say(f"{args.output}: tracing, writing and checking, which takes up to a few minutes", hidden=args.json)
+    written = export(order)
+    for words in told(written):
+        say(words, hidden=args.json)
+    if args.json:
+        print_json(as_json(written))
+    return 0
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """ "720,1280" or "720x1280" as (H, W).
+
+    Raises:
+        BadOption: it is neither.
+    """
+    if text is None:
+        return None
+    sides = text.replace("x", ",").split(",")
+    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
+        raise BadOption(f"--size {text}", "height and width in pixels are needed", "--size 720,1280")
+    return int(sides[0]), int(sides[1])
+
+
+def told(written: Written) -> list[str]:
+    """What was written, line by line."""
+    card, name = written.card, written.format
+    shape = f"[1, 3, {side(card.size, 0, card.multiple)}, {side(card.size, 1, card.multiple)}] float32, RGB in [0, 1]"
+    called = f"{card.model} ({card.weights})" if card.weights != card.model else card.model
+    facts = f"{called}, {name}, {card.precision}, {written.megabytes:.1f} MB; licence: {card.licence}"
+    lines = [f"{written.path}: {facts}"]
+    if len(card.context) <= FEW:
+        lines += [f"  in   x{k:<5} {shape}, the frame at {place}" for k, place in enumerate(card.context)]
+    else:
+        lines.append(f"  in   x0 ... x{len(card.context) - 1}  {shape}, {card.context[0]} to {card.context[-1]}")
+    if card.any_time:
+        lines.append(f"  in   t      [1] float32, {card.instants}, in gaps")
+    lines.append(f"  out  frame  {shape}, the frame at t" + ("" if card.any_time else f" = {card.instants}"))
+    if written.note:
+        lines.append(f"  for this size only: {written.note}")
+    if written.likeness is None:
+        lines.append(f"  not held against torch: what runs it is not installed: {FORMATS[name].install}")
+    else:
+        sizes = " and ".join(f"{wide}x{high}" for high, wide in written.likeness.sizes)
+        lines.append(f"  held against torch at {sizes}: {written.likeness.largest:.1g} apart at most")
+    return [*lines, f"run it: {written.run}"]
+
+
+def side(size: tuple[int, int] | None, axis: int, multiple: int) -> str:
+    """Height or width of the frames: a number, or `32*h`."""
+    if size is not None:
+        return str(size[axis])
+    letter = "hw"[axis]
+    return letter if multiple == 1 else f"{multiple}*{letter}"
+
+
+def as_json(written: Written) -> dict[str, Any]:
+    """All that is known of it."""
+    likeness = written.likeness
+    return {
+        "output": str(written.path),
+        "format": written.format,
+        **asdict(written.card),
+        "inputs": written.card.inputs,
+        "instants": written.card.instants,
+        "megabytes": written.megabytes,
+        "difference": None if likeness is None else likeness.largest,
+        "checked": [] if likeness is None else [list(size) for size in likeness.sizes],
+        "note": written.note,
+        "run": written.run,
+    }
