@@ -32,34 +32,17 @@ from tween.ops.canvas import Canvas
 SMALL = (64, 96)
 HALF = torch.tensor([0.5])
 ONE, ANY = "one size", "any size"  # to trace for any size takes four times as long
-QUICK: set[tuple[str, str, str]] = set()
+QUICK = {(name, "ncnn", ANY) for name in ("ifrnet-t", "ifrvp-fast", "lightvfi-16")}
 SLOW = {  # one of each family, as far as its graph has something of its own
     ("rife-4.25", "openvino", ONE),
+    ("rife-4.6", "ncnn", ANY),
+    ("rife-4.25", "ncnn", ANY),
     *((name, "onnx", ONE) for name in ("rife-4.6", "ifrvp-fast-any", "lightvfi-16", "deformvfi", "emavfi-small")),
     ("lift-15", "onnx", ONE),
 }
-LEAST_DB = {"onnx": 80, "openvino": 80}
+LEAST_DB = {"onnx": 80, "openvino": 80, "ncnn": 80}
 SEARCHING = {"tweennet"}
-
-
-def each():
-    """Every network that can be exported, in every format, for one size and for any."""
-    for name in zoo.networks():
-        for case in ((name, form, sizing) for form in FORMATS for sizing in (ONE, ANY)):
-            if name not in SEARCHING:
-                yield pytest.param(
-                    *case, marks=[] if case in QUICK else pytest.mark.slow if case in SLOW else pytest.mark.long
-                )
-
-
-def file_of(name: str, folder: Path) -> Path:
-    """Weights that move pixels, by no more than some."""
-    path, model = folder / f"{name}.safetensors", enliven(zoo.create(name))
-    if name.startswith("lift"):  # else by a thousand, where rounding decides what is seen
-        for block in (model.flow.block_s8, model.flow.block_s4):
-            block.output_conv.weight.data.mul_(0.02)
-    weights.write(model.state_dict(), path, name=name, licence="MIT")
-    return path
+NOT_IN_NCNN = ("emavfi", "lift", "deformvfi", "ifrvp-steps")
 
 
 def by_onnx(path, inputs):
@@ -74,7 +57,50 @@ def by_openvino(path, inputs):
     return compiled(inputs)["frame"]
 
 
-RUN = {"onnx": by_onnx, "openvino": by_openvino}  # as a program does that knows nothing of tween
+def by_ncnn(path, inputs):
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.use_bf16_storage = net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    assert net.load_param(path) == 0
+    assert net.load_model(path.replace(".param", ".bin")) == 0
+    high, wide = inputs["x0"].shape[2:]
+    y, x = np.meshgrid((2 * np.arange(high) + 1) / high - 1, (2 * np.arange(wide) + 1) / wide - 1, indexing="ij")
+    fed = {name: array[0] for name, array in inputs.items() if name != "t"}
+    fed |= {"grid": np.stack((x, y)), "step": np.array([2 / wide, 2 / high]).reshape(2, 1, 1)}
+    if "t" in inputs:
+        fed["t"] = np.full((1, high, wide), inputs["t"][0])
+    extractor = net.create_extractor()
+    held = {name: np.ascontiguousarray(array, np.float32) for name, array in fed.items()}  # a Mat only borrows them
+    for name, array in held.items():
+        extractor.input(name, ncnn.Mat(array).clone())
+    status, frame = extractor.extract("frame")
+    assert status == 0
+    return np.array(frame)[None]
+
+
+RUN = {"onnx": by_onnx, "openvino": by_openvino, "ncnn": by_ncnn}  # as a program does that knows nothing of tween
+
+
+def each():
+    """Every network that can be exported, in every format that it can be in, for one size and for any."""
+    for name in zoo.networks():
+        for form in RUN:
+            for sizing in {"both": (ONE, ANY), "any": (ANY,)}[FORMATS[form].sizes]:
+                case = name, form, sizing
+                if name not in SEARCHING and not (form == "ncnn" and name.startswith(NOT_IN_NCNN)):
+                    mark = [] if case in QUICK else pytest.mark.slow if case in SLOW else pytest.mark.long
+                    yield pytest.param(*case, marks=mark)
+
+
+def file_of(name: str, folder: Path) -> Path:
+    """Weights that move pixels, by no more than some."""
+    path, model = folder / f"{name}.safetensors", enliven(zoo.create(name))
+    if name.startswith("lift"):  # else by a thousand, where rounding decides what is seen
+        for block in (model.flow.block_s8, model.flow.block_s4):
+            block.output_conv.weight.data.mul_(0.02)
+    weights.write(model.state_dict(), path, name=name, licence="MIT")
+    return path
 
 
 def inputs_for(model, size, t):
@@ -217,13 +243,14 @@ def test_a_flow_stays_exact_from_its_convolution_to_its_grid():
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"format": "onx"}, BadOption, r"--format onx \(did you mean onnx\?\); one of onnx, openvino"),
-        ({"output": "m.pt"}, BadOption, "-o .*m.pt without --format; a name that ends in one of .onnx, .xml"),
+        ({"format": "onx"}, BadOption, r"--format onx \(did you mean onnx\?\); one of onnx, openvino, ncnn"),
+        ({"output": "m.pt"}, BadOption, "-o .*m.pt without --format; a name that ends in one of .onnx, .xml, .param"),
         ({"output": "m.pt", "format": "onnx"}, BadOption, "a name that ends in .onnx is needed; try: -o .*m.onnx"),
         ({"size": (90, 96)}, BadOption, "it takes multiples of 8; try: --size 96,96"),
         ({"size": (64, 96), "any_size": True}, Conflict, "--size and --dynamic together"),
         ({"precision": "fp16", "output": "m.xml"}, BadOption, "openvino files are fp32"),
         ({"precision": "int8"}, BadOption, "onnx files are fp32 or fp16"),
+        ({"output": "m.param", "size": (64, 96)}, BadOption, "--size for ncnn; its files are for every size"),
         ({"output": "nowhere/m.onnx"}, CannotWrite, "has no folder to lie in; try: mkdir -p"),
         ({"model": "dis"}, CannotExport, "dis has no network that could be exported"),
         ({"model": "default"}, CannotExport, "dis has no network"),
@@ -244,10 +271,16 @@ def test_a_family_for_one_size_says_why(tmp_path):
     file = file_of("emavfi-small", tmp_path)
     with pytest.raises(CannotExport, match="emavfi-small for any size, as onnx: its attention is cut into windows"):
         export(Order(str(file), tmp_path / "m.onnx", any_size=True))
+    with pytest.raises(CannotExport, match="this model as ncnn: its frames lie in one batch"):
+        export(Order(str(file), tmp_path / "m.param"))
 
 
 def test_a_package_that_is_missing_is_named(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(room.machine, "version", lambda _: None)
+    with pytest.raises(MissingPackage, match="tensorrt not installed; --format tensorrt needs it; try: pip install"):
+        export(Order(str(made[0]), tmp_path / "m.engine"))
+    monkeypatch.setattr(room, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackage, match=r'ncnn, pnnx not installed; .*try: pip install "tween\[export\]"'):
+        export(Order(str(made[0]), tmp_path / "m.param"))
     with pytest.raises(MissingPackage, match="openvino not installed; --format openvino needs it; try: pip install"):
         export(Order(str(made[0]), tmp_path / "m.xml"))
 

@@ -49,6 +49,7 @@ def test_it_tells_what_it_wrote(monkeypatch, capsys):
         "  out  frame  [1, 3, 64*h, 64*w] float32, RGB in [0, 1], the frame at t",
         "  held against torch at 128x64 and 192x128: 0.0003 apart at most",
         "run it: tween interpolate in.mp4 --times 2 --model m.onnx",
+        "in your own program: docs/export.md",
     ]
 
 
@@ -63,6 +64,7 @@ def test_it_tells_of_one_size_one_time_and_a_long_context(monkeypatch, capsys):
         "  for this size only: it is so",
         "  not held against torch: what runs it is not installed: pip install openvino",
         "run it: benchmark_app -m m.xml",
+        "in your own program: docs/export.md",
     ]
 
 

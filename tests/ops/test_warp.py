@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tween.ops.warp import backward_warp
+from tween.ops.warp import Places, backward_warp, given
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,22 @@ def test_half_precision_pictures_keep_a_whole_grid():
     moved = backward_warp(image, constant_flow(5, 0, (4, 2048)).to(torch.bfloat16))
     assert moved.dtype == torch.bfloat16
     assert torch.equal(moved[..., :-5], image[..., 5:])
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+@pytest.mark.parametrize("factor", [1, 2, 4, 16])
+def test_places_that_are_given_are_those_that_are_counted(factor, padding, mode):
+    """Full-size places serve every coarser grid."""
+    size = (64, 96)
+    made = torch.Generator().manual_seed(0)
+    small = (size[0] // factor, size[1] // factor)
+    image = torch.rand(1, 3, *small, generator=made)
+    flow = 6 * torch.randn(1, 2, *small, generator=made)
+    y, x = ((2 * torch.arange(side, dtype=torch.float32) + 1) / side - 1 for side in size)
+    grid = torch.stack((x.expand(size), y[:, None].expand(size)))[None]
+    places = Places(grid, torch.tensor([2 / size[1], 2 / size[0]]).view(1, 2, 1, 1))
+    with given(places):
+        got = backward_warp(image, flow, padding=padding, mode=mode)
+    wanted = backward_warp(image, flow, padding=padding, mode=mode)
+    torch.testing.assert_close(got, wanted, atol=2e-5, rtol=0)

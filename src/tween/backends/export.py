@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 
@@ -21,7 +22,6 @@ from ..models import adapters, weights, zoo
 from ..models.entry import Entry
 from ..models.exported import Card, Exported
 from ..models.model import Model
-from . import machine
 from .graph import Whole, small_size
 from .prepare import family
 
@@ -37,8 +37,9 @@ class Format:
         module: of this room; has `export(model, size, card, path)` and `run_file(path, inputs)`.
         suffix: of the file; besides: of files that belong to it and lie beside it.
         packages: that writing it needs beyond tween's own. install: what to type for them.
-        any_size: one file can be for every size. precisions: that it can be written in.
-        run: what to type to run it, with {file}, {command} and {size}.
+        sizes: `both`; `any`: one file is for every size; `one`: a file is for one size.
+        precisions: that it can be written in.
+        run: what to type to run it, with {file}, {model}, {command} and {shape}.
     """
 
     module: str
@@ -46,7 +47,7 @@ class Format:
     besides: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     install: str = 'pip install "tween[export]"'
-    any_size: bool = True
+    sizes: Literal["both", "any", "one"] = "both"
     precisions: tuple[str, ...] = ("fp32",)
     run: str = ""
 
@@ -65,6 +66,23 @@ FORMATS: Final = {
         packages=("openvino",),
         install="pip install openvino",
         run="benchmark_app -m {file} -d CPU -hint latency -t 10{shape}",
+    ),
+    "ncnn": Format(
+        "ncnn",
+        ".param",
+        besides=(".bin", ".json"),
+        packages=("ncnn", "pnnx"),
+        sizes="any",
+        run="tween {command} --model {model} --backend ncnn",
+    ),
+    "tensorrt": Format(
+        "tensorrt",
+        ".engine",
+        packages=("tensorrt",),
+        install="pip install tensorrt, on a machine with an NVIDIA GPU",
+        sizes="one",
+        precisions=("fp32", "fp16"),
+        run="trtexec --loadEngine={file}",
     ),
 }
 SUFFIXES: Final = {row.suffix: name for name, row in FORMATS.items()}
@@ -150,7 +168,7 @@ def export(order: Order) -> Written:
         module.export(model, size, card, draft)
         likeness = held_against(module, model, draft, size, order.precision)
         megabytes = moved(draft, order.output, form)
-    return Written(order.output, name, card, megabytes, line(form, order.output, card, size), likeness, note)
+    return Written(order.output, name, card, megabytes, line(form, order, card, size), likeness, note)
 
 
 def format_of(order: Order) -> str:
@@ -182,7 +200,7 @@ def check_folder(path: Path) -> None:
 
 def check_packages(form: Format, name: str) -> None:
     """Raises MissingPackage where the format needs what is not installed."""
-    gone = [package for package in form.packages if machine.version(package) is None]
+    gone = [package for package in form.packages if find_spec(package) is None]
     if gone:
         raise MissingPackage(f"{', '.join(gone)} not installed", f"--format {name} needs it", form.install)
 
@@ -220,16 +238,16 @@ def refuse(row: Entry, model: Model | None = None) -> None:
 
 def size_of(order: Order, name: str, model: Model, row: Entry) -> tuple[tuple[int, int] | None, str]:
     """(H, W) that the file is for, None for any; and why only one, where nobody asked for that."""
-    multiple = model.spec.multiple
+    multiple, sizes = model.spec.multiple, FORMATS[name].sizes
     if order.size is not None:
+        if sizes == "any":
+            raise BadOption(f"--size for {name}", "its files are for every size", "the same without --size")
         fit = tuple(-(-side // multiple) * multiple for side in order.size)
         if fit != order.size:
             got = f"--size {order.size[0]},{order.size[1]} for {row.name}"
             raise BadOption(got, f"it takes multiples of {multiple}", f"--size {fit[0]},{fit[1]}")
         return order.size, ""
-    why = ONE_SIZE.get(family(model), "")
-    if not FORMATS[name].any_size:
-        why = f"{name} files are for one size"
+    why = f"{name} files are for one size" if sizes == "one" else ONE_SIZE.get(family(model), "")
     if not why:
         return None, ""
     if order.any_size:
@@ -330,9 +348,10 @@ def moved(draft: Path, output: Path, form: Format) -> float:
     return size
 
 
-def line(form: Format, path: Path, card: Card, size: tuple[int, int] | None) -> str:
+def line(form: Format, order: Order, card: Card, size: tuple[int, int] | None) -> str:
     """What to type to run a file."""
     command = "predict in.mp4" if card.spec.predicts else "interpolate in.mp4 --times 2"
     high, wide = size or HD
     shapes = ",".join(f"{name}[1,3,{high},{wide}]" for name in card.inputs if name != "t")
-    return form.run.format(file=path, command=command, shape="" if size else f" -shape {shapes}")
+    model = " ".join([order.model, *(f"--lora {adapter}" for adapter in order.lora)])
+    return form.run.format(file=order.output, model=model, command=command, shape="" if size else f" -shape {shapes}")

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("tween", "torch", "openvino", "onnx", "onnxscript", "onnxruntime", "av", "numpy", "opencv-python-headless")
+PACKAGES = (
+    *("tween", "torch", "openvino", "onnx", "onnxscript", "onnxruntime", "ncnn", "pnnx", "tensorrt"),
+    *("av", "numpy", "opencv-python-headless"),
+)
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 BF16_FEATURES = ("amx_bf16", "avx512_bf16")
 

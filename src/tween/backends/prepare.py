@@ -14,7 +14,7 @@ from ..ops.canvas import Canvas
 from . import machine
 from .backend import Backend
 
-BACKENDS = ("auto", "torch", "openvino", "onnx")
+BACKENDS = ("auto", "torch", "openvino", "onnx", "ncnn", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -22,7 +22,7 @@ class Choice(NamedTuple):
     """What runs a model, and why.
 
     Attributes:
-        backend: `torch`, `openvino`, `onnx`.
+        backend: `torch`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
         device: `cpu`, `cuda:0`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `fp32`, `bf16`, `fp16`.
         reason: one line for the user.
@@ -93,6 +93,15 @@ def prepare(
         if isinstance(model, Exported):
             return FileBackend(model, canvas.size, device=choice.device)
         return OnnxBackend(model, canvas.size, device=choice.device, label=label)
+    if choice.backend == "ncnn":
+        from .ncnn import NcnnBackend
+
+        return NcnnBackend(model, label=label)
+    if choice.backend == "tensorrt":
+        from .tensorrt import TensorRtBackend
+
+        how = {"device": choice.device, "precision": choice.precision}
+        return TensorRtBackend(model, canvas.size, label=label, **how)
     from .torch import TorchBackend
 
     return TorchBackend(model, device=choice.device, precision=choice.precision)
@@ -105,8 +114,8 @@ def choose(model: Model, *, backend: str = "auto", device: str = "auto", precisi
             raise BadOption(f"{option} {value}{near(value, known)}", f"one of {', '.join(known)} is needed")
     if isinstance(model, Exported):
         return _file(model, backend, device, precision)
-    if backend == "onnx":
-        return _onnx(model, device, precision)
+    if backend in ("onnx", "ncnn", "tensorrt"):
+        return {"onnx": _onnx, "ncnn": _ncnn, "tensorrt": _tensorrt}[backend](model, device, precision)
     where, why_device = _device(model, device, backend)
     engine, why_engine = _engine(model, backend, where)
     number, why_number = _precision(model, precision, engine, where)
@@ -141,15 +150,55 @@ def _file(model: Exported, backend: str, device: str, precision: str) -> Choice:
 
 def _onnx(model: Model, device: str, precision: str) -> Choice:
     """ONNX Runtime in fp32; on the CPU, unless another device is asked for that it has."""
-    if not is_network(model):
-        need = "a classic method has nothing to compile and runs on torch"
-        raise Conflict(f"--backend onnx for {family(model)}", need, "--backend torch")
+    _must_compile(model, "onnx")
     where = "cpu" if device == "auto" else device
     exported.providers(where)
-    if precision not in ("auto", "fp32"):
-        fix = "--precision fp32, or a file of tween export --precision fp16"
-        raise BadOption(f"--precision {precision} on onnx, {where}", "it runs fp32 here", fix)
+    _must_be_full(precision, "onnx", "--precision fp32, or a file of tween export --precision fp16")
     return Choice("onnx", where, "fp32", "as asked; fp32")
+
+
+def _ncnn(model: Model, device: str, precision: str) -> Choice:
+    """ncnn in fp32 on the CPU: it is here to try what runs on phones."""
+    from . import ncnn
+
+    _must_compile(model, "ncnn")
+    if model.searches:
+        need = "it searches motion with OpenCV between its convolutions, and ncnn runs a model whole"
+        raise Conflict(f"--backend ncnn for {family(model)}", need, "--backend torch")
+    ncnn.check(model)
+    ncnn.runtime()
+    if device not in ("auto", "cpu"):
+        raise Conflict(f"--backend ncnn with --device {device}", "ncnn runs on the CPU here", "--device cpu")
+    _must_be_full(precision, "ncnn", "--precision fp32")
+    return Choice("ncnn", "cpu", "fp32", "as asked; fp32")
+
+
+def _tensorrt(model: Model, device: str, precision: str) -> Choice:
+    """TensorRT on a CUDA device; never taken unasked."""
+    from . import tensorrt
+
+    _must_compile(model, "tensorrt")
+    tensorrt.runtime()
+    where, why = _device(model, "cuda" if device == "auto" else device, "tensorrt")
+    if not where.startswith("cuda"):
+        raise Conflict(f"--backend tensorrt with --device {device}", "it runs on NVIDIA's GPUs", "--device cuda")
+    possible = [number for number in _reduced(model, "tensorrt", where)[0] if number in tensorrt.PRECISIONS]
+    number = (possible or ["fp32"])[0] if precision == "auto" else precision
+    if number not in ("fp32", *possible):
+        need = f"{' or '.join((*possible, 'fp32'))} is needed"
+        raise BadOption(f"--precision {precision} on tensorrt, {where}", need, "--precision fp32")
+    return Choice("tensorrt", where, number, f"{why}; {number}")
+
+
+def _must_compile(model: Model, engine: str) -> None:
+    if not is_network(model):
+        need = "a classic method has nothing to compile and runs on torch"
+        raise Conflict(f"--backend {engine} for {family(model)}", need, "--backend torch")
+
+
+def _must_be_full(precision: str, engine: str, fix: str) -> None:
+    if precision not in ("auto", "fp32"):
+        raise BadOption(f"--precision {precision} on {engine}", "it runs fp32 here", fix)
 
 
 def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:
@@ -198,9 +247,7 @@ def _openvino(model: Model, device: str) -> tuple[str, str]:
         raise MissingPackage("OpenVINO is not installed", "--backend openvino needs it", "pip install openvino")
     if device != "cpu":
         raise Conflict(f"--backend openvino with --device {device}", "OpenVINO runs on the CPU here", "--device cpu")
-    if not is_network(model):
-        need = "a classic method has nothing to compile and runs on torch"
-        raise Conflict(f"--backend openvino for {family(model)}", need, "--backend torch")
+    _must_compile(model, "openvino")
     return "openvino", "as asked"
 
 

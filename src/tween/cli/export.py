@@ -29,13 +29,13 @@ class Export:
     output: Annotated[Path, option("FILE", "required", "-o")]
     """Where to write."""
     format: Annotated[str | None, option("NAME", "what FILE ends in")] = None
-    """onnx (.onnx), openvino (.xml and .bin)."""
+    """onnx (.onnx), openvino (.xml, .bin), ncnn (.param, .bin, .json), tensorrt (.engine)."""
     size: Annotated[str | None, option("H,W", "any, where that can be; else 720,1280")] = None
     """Of the frames: a file for one size may be faster."""
     dynamic: bool = False
     """Any size, or nothing."""
     precision: Annotated[str, option("fp32|fp16", "fp32")] = "fp32"
-    """fp16: convolutions in half precision, flows, grids and sampling in fp32. ONNX only."""
+    """fp16: convolutions in half precision, flows, grids and sampling in fp32. ONNX and TensorRT."""
     lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
     """Adapters, merged into the weights."""
     scale: Annotated[float, option("S", "1")] = 1.0
@@ -101,7 +101,7 @@ def told(written: Written) -> list[str]:
     else:
         sizes = " and ".join(f"{wide}x{high}" for high, wide in written.likeness.sizes)
         lines.append(f"  held against torch at {sizes}: {written.likeness.largest:.1g} apart at most")
-    return [*lines, f"run it: {written.run}"]
+    return [*lines, f"run it: {written.run}", "in your own program: docs/export.md"]
 
 
 def side(size: tuple[int, int] | None, axis: int, multiple: int) -> str:

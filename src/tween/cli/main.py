@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "flow": Command("flow", "flow labels for a set, written once, for training"),
     "bench": Command("bench", "how fast models run on this machine, beside one another and beside others"),
-    "export": Command("export", "a model as one file for other programs: ONNX, OpenVINO"),
+    "export": Command("export", "a model as one file for other programs: ONNX, OpenVINO, ncnn"),
     "models": Command("models", "the networks: what each can do, its cost, its weights"),
     "weights": Command("weights", "keep a file of weights under a name: weights import FILE"),
     "doctor": Command("doctor", "what is installed, and what `auto` would run on this machine"),

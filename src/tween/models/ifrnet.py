@@ -139,10 +139,13 @@ class IFRNet(Model):
         """
         (first,), (second,) = context
         mean = (first.float().mean((1, 2, 3), keepdim=True) + second.float().mean((1, 2, 3), keepdim=True)) / 2
+        if torch.jit.is_tracing():  # for engines that know no batches
+            frames = first - mean, second - mean
+            pyramids = [self.encoder(self._shrunk(frame)) for frame in frames]
+            return (*frames, mean, *(feature for level in zip(*pyramids, strict=True) for feature in level))
         centred = torch.cat((first - mean, second - mean))
         pyramid = self.encoder(self._shrunk(centred))
-        frames = centred.chunk(2)
-        return (*frames, mean, *(feature for level in pyramid for feature in level.chunk(2)))
+        return (*centred.chunk(2), mean, *(feature for level in pyramid for feature in level.chunk(2)))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """What is seen at `t`.

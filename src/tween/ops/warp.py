@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .resize import resize
+
+
+class Places(NamedTuple):
+    """Where the pixels of a picture are, for graphs that cannot count them and take them as inputs.
+
+    Attributes:
+        grid: `[1, 2, H, W]`, each pixel's centre (x, y); the picture's own edges are -1 and 1.
+        step: `[1, 2, 1, 1]`, one pixel in these units: 2 / W, 2 / H.
+    """
+
+    grid: Tensor
+    step: Tensor
+
+
+_given: ContextVar[Places | None] = ContextVar("places", default=None)
+
+
+@contextmanager
+def given(places: Places) -> Iterator[None]:
+    """Inside, warps look their pixels' places up, and compute none."""
+    token = _given.set(places)
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode: str = "bilinear") -> Tensor:
@@ -25,8 +56,17 @@ def backward_warp(image: Tensor, flow: Tensor, *, padding: str = "border", mode:
         `[B, C, H, W]` of the image's dtype.
     """
     flow = flow.float()
+    if (places := _given.get()) is not None:
+        return _on_given(image.float(), flow, places, padding, mode).to(image.dtype)
     grid = torch.stack((_axis(flow[:, 0], -1), _axis(flow[:, 1], -2)), dim=-1)
     return _sample(image.float(), grid, padding, mode).to(image.dtype)
+
+
+def _on_given(image: Tensor, flow: Tensor, places: Places, padding: str, mode: str) -> Tensor:
+    """The same, from places of full size: those of a smaller grid are their means, as resizing makes them."""
+    share = int(flow.shape[-1]) / int(places.grid.shape[-1])
+    grid = resize(places.grid, share) + flow * (places.step / share)
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), mode=mode, padding_mode=padding, align_corners=False)
 
 
 def _axis(shift: Tensor, dim: int) -> Tensor:
