@@ -1,5 +1,6 @@
 """Export, then run: every network in every format is the network, in whatever program runs the file."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,22 @@ def test_a_program_that_knows_nothing_of_tween_runs_it(made):
     frames, fed = inputs_for(zoo.load(file), SMALL, 0.3)
     wanted = straight(zoo.load(file), frames, torch.tensor([0.3]))
     assert (torch.from_numpy(by_onnx(str(written.path), fed)) - wanted).abs().max() <= 1e-4
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("form", ["onnx", "ncnn", pytest.param("openvino", marks=pytest.mark.slow)])
+def test_the_lines_of_the_page_run(made, form, tmp_path, monkeypatch, capsys):
+    suffix = FORMATS[form].suffix
+    (lines,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if f'"m{suffix}"' in block)
+    monkeypatch.chdir(tmp_path)
+    if form == "onnx":
+        Path("m.onnx").write_bytes(made[1].path.read_bytes())
+    else:
+        export(Order(str(made[0]), Path(f"m{suffix}"), size=SMALL if form == "openvino" else None))
+    exec(compile(lines, "docs/export.md", "exec"), {})
+    assert "3, 64, 96)" in capsys.readouterr().out
 
 
 def test_a_file_is_a_model(made):

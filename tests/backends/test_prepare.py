@@ -129,4 +129,5 @@ def test_the_machine_is_told():
     assert found.cores >= 1
     assert set(found.features) <= set(machine.FEATURES)
     assert found.packages["torch"]
+    assert "CPUExecutionProvider" in found.onnx
     assert machine.version("no-such-package-as-this") is None

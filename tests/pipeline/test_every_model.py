@@ -98,9 +98,27 @@ QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "rife-4.25", "lightvfi-16"}
     ],
 )
 def test_openvino_renders_the_same(name, tmp_path, clip):
+    same_but_for_rounding(name, "openvino", tmp_path, clip)
+
+
+SLOW_ENGINE = [("rife-4.25", "onnx"), ("ifrvp-fast-any", "onnx"), ("rife-4.25", "ncnn")]
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        *[("lightvfi-16", "onnx"), ("ifrnet-t", "ncnn"), ("ifrvp-fast-any", "ncnn")],
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_ENGINE),
+    ],
+)
+def test_other_engines_render_the_same(name, engine, tmp_path, clip):
+    same_but_for_rounding(name, engine, tmp_path, clip)
+
+
+def same_but_for_rounding(name: str, engine: str, tmp_path: Path, clip: Path) -> None:
     """In f32 each frame is that of torch but for rounding: a step of 8 bits in YUV is up to two in RGB."""
     ours = rendered(name, tmp_path, clip, "torch")
-    theirs = rendered(name, tmp_path, clip, "openvino")
+    theirs = rendered(name, tmp_path, clip, engine)
     for a, b in zip(ours, theirs, strict=True):
         assert (a - b).abs().max() <= 2.01 / 255
         assert (a != b).float().mean() < 0.01

@@ -11,11 +11,11 @@ overfitting = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(overfitting)
 
 
-LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("ifrnet-t", "ifrvp-fast")]
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("rife-4.6", "ifrnet-t", "ifrvp-fast")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rife-4.6", *LONG])
+@pytest.mark.parametrize("name", LONG)
 def test_one_batch_is_learnt_to_40_db(name):
     blend, reached, _ = overfitting.overfit(name, steps=2500, wanted=40.0)
     assert blend < 36

@@ -62,6 +62,7 @@ def test_a_video_goes_in_and_the_command_lines_file_comes_out(opened, house, cli
         assert file.read_bytes() == by_command(clip, tmp_path / "by-command.mp4", "--rate", "60")
 
 
+@pytest.mark.long
 def test_before_and_after_play_in_step_and_split_by_keyboard(opened, house, clip):
     with visit(opened, house) as page:
         send(page, clip)
@@ -96,6 +97,7 @@ def times(page):
     )
 
 
+@pytest.mark.long
 def test_a_reload_in_the_middle_finds_the_job_again(opened, house, long_clip):
     with visit(opened, house) as page:
         send(page, long_clip)
@@ -175,6 +177,7 @@ def test_two_gigabytes_are_refused(opened, house, tmp_path):
     assert len(list(house.folder.iterdir())) == before
 
 
+@pytest.mark.long
 def test_what_a_browser_cannot_play_is_shown_as_a_copy(opened, house, tmp_path):
     path = Clip(frames=12, size=(96, 160), codec="ffv1", pixel_format="yuv444p").make(tmp_path / "master.mkv")
     with visit(opened, house) as page:
@@ -232,6 +235,7 @@ def fits(page) -> None:
 
 def test_it_all_works_by_keyboard(opened, house, clip):
     with visit(opened, house) as page:
+        page.on("filechooser", lambda _: None)  # so that the browser is told now, not when the key is on its way
         page.keyboard.press("Tab")
         assert focused(page) == "a:To the page's content"
         for _ in range(5):
@@ -257,6 +261,7 @@ def focused(page):
     return page.evaluate(f"(one => {name})(document.activeElement)")
 
 
+@pytest.mark.long
 def test_everything_that_is_touched_has_a_name(opened, house, clip):
     with visit(opened, house) as page:
         send(page, clip)
@@ -275,8 +280,9 @@ def test_everything_that_is_touched_has_a_name(opened, house, clip):
             assert page.get_attribute(f"#{live}", "role") == "status"
 
 
+@pytest.mark.long
 def test_the_queue_waits_its_turn_and_can_be_emptied(opened, house, long_clip, clip):
-    with visit(opened, house) as page:
+    with visit(opened, house, removes=True) as page:
         page.on("dialog", lambda dialog: dialog.accept())
         for path in (long_clip, clip):
             send(page, path)
@@ -295,6 +301,7 @@ def test_the_queue_waits_its_turn_and_can_be_emptied(opened, house, long_clip, c
     assert [path.name for path in house.folder.iterdir()] == ["lock"]
 
 
+@pytest.mark.long
 def test_a_part_is_compared_with_that_part(opened, house, long_clip, tmp_path):
     with visit(opened, house) as page:
         send(page, long_clip)
@@ -321,6 +328,7 @@ def test_a_part_is_compared_with_that_part(opened, house, long_clip, tmp_path):
         assert file.read_bytes() == by_command(long_clip, tmp_path / "by-command.mp4", *options)
 
 
+@pytest.mark.long
 def test_a_video_can_be_dropped(opened, house, clip):
     with visit(opened, house) as page:
         page.evaluate(

@@ -29,6 +29,7 @@ class Machine:
         features: those of `FEATURES` that the CPU has.
         cuda: names of the CUDA devices, in torch's order.
         mps: True where torch can use Apple's GPU.
+        onnx: what ONNX Runtime can compute with, in its words; nothing where it is not installed.
         packages: version by package, None for one that is not installed.
     """
 
@@ -37,17 +38,19 @@ class Machine:
     features: tuple[str, ...]
     cuda: tuple[str, ...]
     mps: bool
+    onnx: tuple[str, ...]
     packages: dict[str, str | None]
 
 
 def machine() -> Machine:
-    """Everything known; imports torch only."""
+    """Everything known; imports torch and ONNX Runtime."""
     return Machine(
         cpu=cpu_name(),
         cores=torch.get_num_threads(),
         features=cpu_features(),
         cuda=cuda_devices(),
         mps=torch.backends.mps.is_available(),
+        onnx=onnx_providers(),
         packages={name: version(name) for name in PACKAGES},
     )
 
@@ -65,6 +68,15 @@ def cuda_devices() -> tuple[str, ...]:
     if not torch.cuda.is_available():
         return ()
     return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def onnx_providers() -> tuple[str, ...]:
+    """What ONNX Runtime can compute with, in its own words; nothing where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ()
+    return tuple(onnxruntime.get_available_providers())
 
 
 @cache

@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,17 @@ def input_names(model: Model) -> list[str]:
 def placed(frames: Sequence[Tensor], t: float | None) -> dict[str, Tensor]:
     """What a graph is fed: frames `[1, 3, H, W]`, and all that follows from their size."""
     high, wide = frames[0].shape[-2:]
+    places = places_of(high, wide)
+    fed = {f"x{k}": frame for k, frame in enumerate(frames)} | places._asdict()
+    return fed if t is None else fed | {"t": torch.full((1, 1, high, wide), t)}
+
+
+@lru_cache(maxsize=4)
+def places_of(high: int, wide: int) -> Places:
+    """Where the pixels of a frame of a size are."""
     x, y = ((2 * torch.arange(side, dtype=torch.float32) + 1) / side - 1 for side in (wide, high))
     grid = torch.stack((x.expand(high, wide), y[:, None].expand(high, wide)))[None]
-    fed = {f"x{k}": frame for k, frame in enumerate(frames)}
-    fed |= {"grid": grid, "step": torch.tensor([2 / wide, 2 / high]).view(1, 2, 1, 1)}
-    return fed if t is None else fed | {"t": torch.full((1, 1, high, wide), t)}
+    return Places(grid, torch.tensor([2 / wide, 2 / high]).view(1, 2, 1, 1))
 
 
 def check(model: Model) -> None:

@@ -48,6 +48,7 @@ def _words(found: Machine) -> str:
             f"cpu       {found.cpu}, {found.cores} threads, {' '.join(found.features) or 'no known features'}",
             f"cuda      {cuda}",
             f"mps       {'yes' if found.mps else 'no'}",
+            f"onnx      {', '.join(found.onnx) or 'none: ONNX Runtime is not installed'}",
             "packages",
             *packages,
         ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -181,7 +183,7 @@ def _piped(args: Live, source: FrameSource, rate: Fraction) -> Iterator[FrameSin
 def _shown(args: Live, session: Session) -> int:
     """Show it until it is over. Returns the exit code: 130 if it was interrupted."""
     try:
-        with session:
+        with session, _ended_by_ctrl_c(session) as was_asked:
             if args.show == "window":
                 from ..live import window
 
@@ -192,4 +194,26 @@ def _shown(args: Live, session: Session) -> int:
                 script.watch(session, None if args.quiet else session.say)
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
+    return INTERRUPTED if was_asked() else 0
+
+
+@contextmanager
+def _ended_by_ctrl_c(session: Session) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C ends the session at its next look; a second one does not wait. Thrown out of the middle of a wait, the
+    first one could leave a lock behind that the threads then wait for. Yields whether it was pressed."""
+    came: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        came.append(number)
+        session.end()
+        if len(came) > 1 or session.pipe is not None:  # a pipe that nobody reads would hold it up
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -44,6 +44,7 @@ class Session(AbstractContextManager["Session"]):
     def __post_init__(self) -> None:
         self.capture = Capture(self.source, self.run, say=self.say)
         self._until: Fraction | None = None
+        self._is_ended = False
         self._has_reader = self.pipe is not None
 
     def __enter__(self) -> Session:
@@ -63,9 +64,13 @@ class Session(AbstractContextManager["Session"]):
 
     @property
     def is_over(self) -> bool:
-        """Whether all was shown, the time is up, or whoever read the pipe has gone."""
+        """Whether all was shown, the time is up, somebody ended it, or whoever read the pipe has gone."""
         gone = self.pipe is not None and not self._has_reader
-        return self.run.is_over or gone or (self._until is not None and now() >= self._until)
+        return self._is_ended or self.run.is_over or gone or (self._until is not None and now() >= self._until)
+
+    def end(self) -> None:
+        """It is over from now on. Takes no lock: a signal's handler may call it."""
+        self._is_ended = True
 
     def next(self, timeout_s: float) -> Shown | None:
         """The next picture that is due; it has gone into the pipe already."""
