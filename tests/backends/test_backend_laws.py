@@ -16,6 +16,7 @@ from tween.ops.canvas import Canvas
 
 LEAST_DB = {"torch": 110, "openvino": 95, "onnx": 95}
 ENGINES = {"openvino": OpenVinoBackend, "onnx": OnnxBackend}
+EACH = ["torch", "openvino", pytest.param("onnx", marks=pytest.mark.slow)]  # where graphs are made for one test alone
 SIZE = (36, 52)
 
 
@@ -84,7 +85,7 @@ def test_frames_may_lie_in_memory_as_they_like(pair):
     assert decibels(run(backend, frames, t), straight(model, frames, t)) >= LEAST_DB[name]
 
 
-@pytest.mark.parametrize("name", sorted(LEAST_DB))
+@pytest.mark.parametrize("name", EACH)
 def test_a_model_in_training_is_run_as_if_it_were_not(name):
     model = small().train()
     made(name, model, (8, 8))
@@ -92,7 +93,7 @@ def test_a_model_in_training_is_run_as_if_it_were_not(name):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(LEAST_DB))
+@pytest.mark.parametrize("name", EACH)
 def test_a_long_context_may_lose_what_is_not_kept_behind(name):
     model, size = long(), (12, 20)
     backend, frames = made(name, model, size), moving(size, count=4)
@@ -103,13 +104,13 @@ def test_a_long_context_may_lose_what_is_not_kept_behind(name):
     assert decibels(backend.render(backend.relate(context), t), wanted) >= LEAST_DB[name]
 
 
-@pytest.mark.parametrize("name", sorted(LEAST_DB))
+@pytest.mark.parametrize("name", EACH)
 def test_a_model_of_one_verb_runs(name):
     frames, t = moving(SIZE), torch.tensor([0.25])
     assert torch.allclose(run(made(name, Blend(), SIZE), frames, t), 0.75 * frames[0] + 0.25 * frames[1], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(LEAST_DB))
+@pytest.mark.parametrize("name", EACH)
 def test_ifrnet_of_an_odd_size(name):
     model = ifrnet_s()
     canvas = Canvas((101, 75), model.spec.multiple)

@@ -101,14 +101,13 @@ def test_openvino_renders_the_same(name, tmp_path, clip):
     same_but_for_rounding(name, "openvino", tmp_path, clip)
 
 
-SLOW_ENGINE = [("rife-4.25", "onnx"), ("ifrvp-fast-any", "onnx"), ("rife-4.25", "ncnn")]
-
-
 @pytest.mark.parametrize(
     ("name", "engine"),
     [
-        *[("lightvfi-16", "onnx"), ("ifrnet-t", "ncnn"), ("ifrvp-fast-any", "ncnn")],
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_ENGINE),
+        ("lightvfi-16", "onnx"),
+        ("ifrnet-t", "ncnn"),
+        ("ifrvp-fast-any", "ncnn"),
+        pytest.param("rife-4.25", "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_other_engines_render_the_same(name, engine, tmp_path, clip):
