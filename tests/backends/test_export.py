@@ -12,7 +12,8 @@ from networks import decibels, moving, run, straight
 
 from tween.backends import export as room
 from tween.backends import half, onnx, prepare
-from tween.backends.export import FORMATS, ONE_SIZE, Order, export
+from tween.backends.export import export
+from tween.backends.formats import FORMATS, ONE_SIZE, Order
 from tween.backends.prepare import family
 from tween.errors import (
     BadOption,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clips import Clip
 
-from tween.backends.export import Likeness, Order, Written
+from tween.backends.formats import Likeness, Order, Written
 from tween.cli import export, main
 from tween.evaluate.subjects import enliven
 from tween.models import weights, zoo
@@ -36,12 +36,13 @@ WRITTEN = Written(
 
 def test_it_tells_what_it_wrote(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(export, "export", lambda order: asked.append(order) or WRITTEN)
+    monkeypatch.setattr(export, "export", lambda order, begun: asked.append(order) or begun() or WRITTEN)
     line = "export rife-4.25@practical -o m.onnx --lora a.safetensors:0.7 --precision fp16 --dynamic --scale 0.5"
     assert main.main(line.split()) == 0
     model, lora = "rife-4.25@practical", ("a.safetensors:0.7",)
     assert asked == [Order(model, Path("m.onnx"), any_size=True, precision="fp16", lora=lora, scale=0.5)]
-    assert capsys.readouterr().err.splitlines()[1:] == [
+    assert capsys.readouterr().err.splitlines() == [
+        "m.onnx: tracing, writing and checking, which takes up to a few minutes",
         "m.onnx: rife-4.25 (rife-4.25@practical + a.safetensors:0.7), onnx, fp16, 11.2 MB; licence: MIT",
         "  in   x0     [1, 3, 64*h, 64*w] float32, RGB in [0, 1], the frame at 0",
         "  in   x1     [1, 3, 64*h, 64*w] float32, RGB in [0, 1], the frame at 1",
@@ -56,10 +57,10 @@ def test_it_tells_what_it_wrote(monkeypatch, capsys):
 def test_it_tells_of_one_size_one_time_and_a_long_context(monkeypatch, capsys):
     card = Card("lift-15-kubin", "lift", tuple(range(-6, 8)), 32, False, (720, 1280), weights="k.pth", licence="none")
     written = Written(Path("m.xml"), "openvino", card, 80.0, "benchmark_app -m m.xml", None, "it is so")
-    monkeypatch.setattr(export, "export", lambda _: written)
+    monkeypatch.setattr(export, "export", lambda *_, **__: written)
     assert main.main(["export", "k.pth", "-o", "m.xml", "--size", "720x1280"]) == 0
-    assert capsys.readouterr().err.splitlines()[2:] == [
-        "  in   x0 ... x13  [1, 3, 720, 1280] float32, RGB in [0, 1], -6 to 7",
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  in   x0 ... x13 [1, 3, 720, 1280] float32, RGB in [0, 1], the frames at -6 to 7",
         "  out  frame  [1, 3, 720, 1280] float32, RGB in [0, 1], the frame at t = 0.5",
         "  for this size only: it is so",
         "  not held against torch: what runs it is not installed: pip install openvino",
@@ -68,8 +69,23 @@ def test_it_tells_of_one_size_one_time_and_a_long_context(monkeypatch, capsys):
     ]
 
 
+def test_ncnn_takes_the_places_of_pixels(monkeypatch, capsys):
+    card = Card("ifrnet-t", "ifrnet", (0, 1), 8, weights="n.pth", licence="MIT")
+    written = Written(Path("m.param"), "ncnn", card, 1.2, "tween interpolate in.mp4", Likeness(1e-6, ((64, 72),)))
+    monkeypatch.setattr(export, "export", lambda *_, **__: written)
+    assert main.main(["export", "n.pth", "-o", "m.param"]) == 0
+    assert capsys.readouterr().err.splitlines()[1:7] == [
+        "  in   x0     [3, 8*h, 8*w] float32, RGB in [0, 1], the frame at 0",
+        "  in   x1     [3, 8*h, 8*w] float32, RGB in [0, 1], the frame at 1",
+        "  in   grid   [2, 8*h, 8*w] float32, each pixel's centre (x, y), the picture's edges at -1 and 1",
+        "  in   step   [2, 1, 1] float32, 2 / (8*w), 2 / (8*h)",
+        "  in   t      [1, 8*h, 8*w] float32, 0 to 1, in gaps, at every pixel",
+        "  out  frame  [3, 8*h, 8*w] float32, RGB in [0, 1], the frame at t",
+    ]
+
+
 def test_json_holds_all_of_it(monkeypatch, capsys):
-    monkeypatch.setattr(export, "export", lambda _: WRITTEN)
+    monkeypatch.setattr(export, "export", lambda *_, **__: WRITTEN)
     assert main.main(["export", "rife-4.25@practical", "-o", "m.onnx", "--json"]) == 0
     shown = capsys.readouterr()
     told = json.loads(shown.out)

@@ -1,19 +1,15 @@
-"""A model as a file for other programs: the formats, what can be exported, and the file, whole or not at all.
-
-Each format is written and run by its own file here; `FORMATS` says which.
-"""
+"""A model as a file for other programs: what can be exported, and the file, whole and like torch, or not at all."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import torch
 
@@ -22,127 +18,19 @@ from ..models import adapters, weights, zoo
 from ..models.entry import Entry
 from ..models.exported import Card, Exported
 from ..models.model import Model
+from .formats import FORMATS, HD, ONE_SIZE, SUFFIXES, Format, Likeness, Order, Written, fitting, line
 from .graph import Whole, small_size
 from .prepare import family
 
-HD: Final = (720, 1280)
 LEAST_DB: Final = {"fp32": 60, "fp16": 40}  # of a file against torch: below it something went wrong, and it is not kept
 
 
-@dataclass(frozen=True)
-class Format:
-    """A kind of file.
-
-    Attributes:
-        module: of this room; has `export(model, size, card, path)` and `run_file(path, inputs)`.
-        suffix: of the file; besides: of files that belong to it and lie beside it.
-        packages: that writing it needs beyond tween's own. install: what to type for them.
-        sizes: `both`; `any`: one file is for every size; `one`: a file is for one size.
-        precisions: that it can be written in.
-        run: what to type to run it, with {file}, {model}, {command} and {shape}.
-    """
-
-    module: str
-    suffix: str
-    besides: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-    install: str = 'pip install "tween[export]"'
-    sizes: Literal["both", "any", "one"] = "both"
-    precisions: tuple[str, ...] = ("fp32",)
-    run: str = ""
-
-
-FORMATS: Final = {
-    "onnx": Format(
-        "onnx",
-        ".onnx",
-        precisions=("fp32", "fp16"),
-        run="tween {command} --model {file}",
-    ),
-    "openvino": Format(
-        "openvino",
-        ".xml",
-        besides=(".bin",),
-        packages=("openvino",),
-        install="pip install openvino",
-        run="benchmark_app -m {file} -d CPU -hint latency -t 10{shape}",
-    ),
-    "ncnn": Format(
-        "ncnn",
-        ".param",
-        besides=(".bin", ".json"),
-        packages=("ncnn", "pnnx"),
-        sizes="any",
-        run="tween {command} --model {model} --backend ncnn",
-    ),
-    "tensorrt": Format(
-        "tensorrt",
-        ".engine",
-        packages=("tensorrt",),
-        install="pip install tensorrt, on a machine with an NVIDIA GPU",
-        sizes="one",
-        precisions=("fp32", "fp16"),
-        run="trtexec --loadEngine={file}",
-    ),
-}
-SUFFIXES: Final = {row.suffix: name for name, row in FORMATS.items()}
-
-ONE_SIZE: Final = {  # families whose graph is laid out for the size that it was traced at
-    "emavfi": "its attention is cut into windows that are laid out for one size",
-}
-
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked for.
-
-    Attributes:
-        model: a name of the zoo, or a file of weights. output: the file.
-        format: of `FORMATS`; None: what the file's suffix says.
-        size: (H, W) of the frames; None: any size where that can be, else 720x1280.
-        any_size: a file for one size only is no answer.
-        precision: `fp32`, `fp16`. lora: adapters to merge. scale: motion is estimated at this size.
-    """
-
-    model: str
-    output: Path
-    format: str | None = None
-    size: tuple[int, int] | None = None
-    any_size: bool = False
-    precision: str = "fp32"
-    lora: tuple[str, ...] = ()
-    scale: float = 1.0
-
-
-class Likeness(NamedTuple):
-    """How near a file is to torch: the largest difference, of 1, at some sizes (H, W)."""
-
-    largest: float
-    sizes: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written.
-
-    Attributes:
-        path: of the file. format: its name. card: what it says of itself.
-        megabytes: of it and what lies beside it. run: what to type to run it.
-        likeness: how near it is to torch; None where it cannot be run here.
-        note: why it is for one size only, where nobody asked for that.
-    """
-
-    path: Path
-    format: str
-    card: Card
-    megabytes: float
-    run: str
-    likeness: Likeness | None
-    note: str = ""
-
-
-def export(order: Order) -> Written:
+def export(order: Order, begun: Callable[[], None] | None = None) -> Written:
     """Write a model to a file, and hold the file against torch where it can be run here.
+
+    Args:
+        order: what was asked for.
+        begun: called once all is found to be possible, for the work may take minutes.
 
     Raises:
         BadOption: no such format, or a suffix, size or precision that it does not have.
@@ -164,6 +52,8 @@ def export(order: Order) -> Written:
     size, note = size_of(order, name, model, row)
     card = card_of(order, model, row, size)
     module = importlib.import_module(f".{form.module}", __package__)
+    if begun is not None:
+        begun()
     with draft_of(order.output) as draft:
         module.export(model, size, card, draft)
         likeness = held_against(module, model, draft, size, order.precision)
@@ -242,7 +132,7 @@ def size_of(order: Order, name: str, model: Model, row: Entry) -> tuple[tuple[in
     if order.size is not None:
         if sizes == "any":
             raise BadOption(f"--size for {name}", "its files are for every size", "the same without --size")
-        fit = tuple(-(-side // multiple) * multiple for side in order.size)
+        fit = fitting(order.size, multiple)
         if fit != order.size:
             got = f"--size {order.size[0]},{order.size[1]} for {row.name}"
             raise BadOption(got, f"it takes multiples of {multiple}", f"--size {fit[0]},{fit[1]}")
@@ -252,8 +142,7 @@ def size_of(order: Order, name: str, model: Model, row: Entry) -> tuple[tuple[in
         return None, ""
     if order.any_size:
         raise CannotExport(f"{row.name} for any size, as {name}: {why}", "a size is needed", "--size 720,1280")
-    high, wide = (-(-side // multiple) * multiple for side in HD)
-    return (high, wide), why
+    return fitting(HD, multiple), why
 
 
 def card_of(order: Order, model: Model, row: Entry, size: tuple[int, int] | None) -> Card:
@@ -320,10 +209,8 @@ def held_against(
         largest = max(largest, float((got - wanted).abs().max()))
         error = float((got - wanted).square().mean())
         if not error <= 10 ** (-LEAST_DB[precision] / 10):
-            got_words = (
-                f"what was exported shows another picture than torch at {one[1]}x{one[0]} ({error**0.5:.2g} off)"
-            )
-            raise CannotExport(got_words, "nothing was written", "another --format, or --size")
+            what = f"the exported graph shows another picture than torch at {one[1]}x{one[0]} ({error**0.5:.2g} off)"
+            raise CannotExport(what, "nothing was written", "another --format, or --size")
     return Likeness(largest, sizes)
 
 
@@ -346,12 +233,3 @@ def moved(draft: Path, output: Path, form: Format) -> float:
     for new, place in pairs:
         os.replace(new, place)
     return size
-
-
-def line(form: Format, order: Order, card: Card, size: tuple[int, int] | None) -> str:
-    """What to type to run a file."""
-    command = "predict in.mp4" if card.spec.predicts else "interpolate in.mp4 --times 2"
-    high, wide = size or HD
-    shapes = ",".join(f"{name}[1,3,{high},{wide}]" for name in card.inputs if name != "t")
-    model = " ".join([order.model, *(f"--lora {adapter}" for adapter in order.lora)])
-    return form.run.format(file=order.output, model=model, command=command, shape="" if size else f" -shape {shapes}")

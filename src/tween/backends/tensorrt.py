@@ -8,6 +8,7 @@ verb -> torch.export -> ONNX -> (fp16 where it does no harm) -> TensorRT -> engi
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -156,8 +157,10 @@ def runtime() -> Any:
 
 
 def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:
-    """Write an engine for the first GPU of this machine; it runs on its like and with this TensorRT only."""
+    """Write an engine for the first GPU of this machine, and its card, .json, beside it; it runs on its like and with
+    this TensorRT only."""
     assert size is not None
+    path.with_suffix(".json").write_text(json.dumps(card.as_text(), indent=2) + "\n")
     path.write_bytes(built(whole_to_onnx(model, size), card.precision))
 
 

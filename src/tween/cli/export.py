@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..backends.export import FORMATS, Order, Written, export
+from ..backends.export import export
+from ..backends.formats import FORMATS, Order, Port, Written, ports
 from ..errors import BadOption
 from ..pipeline.config import option
 from .show import print_json, say
@@ -57,10 +58,10 @@ def run(argv: Sequence[str]) -> int:
         lora=args.lora,
         scale=args.scale,
     )
-    say(f"{args.output}: tracing, writing and checking, which takes up to a few minutes", hidden=args.json)
-    written = export(order)
-    for words in told(written):
-        say(words, hidden=args.json)
+    note = f"{args.output}: tracing, writing and checking, which takes up to a few minutes"
+    written = export(order, begun=lambda: say(note, hidden=args.json))
+    for line in told(written):
+        say(line, hidden=args.json)
     if args.json:
         print_json(as_json(written))
     return 0
@@ -83,17 +84,13 @@ def size_of(text: str | None) -> tuple[int, int] | None:
 def told(written: Written) -> list[str]:
     """What was written, line by line."""
     card, name = written.card, written.format
-    shape = f"[1, 3, {side(card.size, 0, card.multiple)}, {side(card.size, 1, card.multiple)}] float32, RGB in [0, 1]"
     called = f"{card.model} ({card.weights})" if card.weights != card.model else card.model
     facts = f"{called}, {name}, {card.precision}, {written.megabytes:.1f} MB; licence: {card.licence}"
-    lines = [f"{written.path}: {facts}"]
-    if len(card.context) <= FEW:
-        lines += [f"  in   x{k:<5} {shape}, the frame at {place}" for k, place in enumerate(card.context)]
-    else:
-        lines.append(f"  in   x0 ... x{len(card.context) - 1}  {shape}, {card.context[0]} to {card.context[-1]}")
-    if card.any_time:
-        lines.append(f"  in   t      [1] float32, {card.instants}, in gaps")
-    lines.append(f"  out  frame  {shape}, the frame at t" + ("" if card.any_time else f" = {card.instants}"))
+    taken, given = ports(written)
+    if (frames := len(card.context)) > FEW:
+        what = f"RGB in [0, 1], the frames at {card.context[0]} to {card.context[-1]}"
+        taken[:frames] = [Port(f"x0 ... x{frames - 1}", taken[0].shape, what)]
+    lines = [f"{written.path}: {facts}", *(f"  in   {words(port)}" for port in taken), f"  out  {words(given)}"]
     if written.note:
         lines.append(f"  for this size only: {written.note}")
     if written.likeness is None:
@@ -104,12 +101,9 @@ def told(written: Written) -> list[str]:
     return [*lines, f"run it: {written.run}", "in your own program: docs/export.md"]
 
 
-def side(size: tuple[int, int] | None, axis: int, multiple: int) -> str:
-    """Height or width of the frames: a number, or `32*h`."""
-    if size is not None:
-        return str(size[axis])
-    letter = "hw"[axis]
-    return letter if multiple == 1 else f"{multiple}*{letter}"
+def words(port: Port) -> str:
+    """`x0     [1, 3, 16*h, 16*w] float32, RGB in [0, 1], the frame at 0`."""
+    return f"{port.name:<6} {port.shape} float32, {port.what}"
 
 
 def as_json(written: Written) -> dict[str, Any]:
@@ -119,7 +113,7 @@ def as_json(written: Written) -> dict[str, Any]:
         "output": str(written.path),
         "format": written.format,
         **asdict(written.card),
-        "inputs": written.card.inputs,
+        "inputs": [port.name for port in ports(written)[0]],
         "instants": written.card.instants,
         "megabytes": written.megabytes,
         "difference": None if likeness is None else likeness.largest,
