@@ -175,6 +175,21 @@ def test_the_frame_is_what_its_flow_and_mask_say(number):
     assert furthest(frame, (first * aux["mask"] + second * (1 - aux["mask"])).clamp(0, 1)) <= 1e-6
 
 
+@pytest.mark.parametrize("number", ["4.6", "4.25"])
+def test_in_training_each_block_shows_what_it_would(number):
+    """One picture a block but the last, so that a loss can judge it; none of it costs a render."""
+    model = untrained(number)
+    pictures, blocks = pair(model), len(BY_NUMBER[number].widths)
+    frame, aux = run(model, pictures, 0.4)
+    assert set(aux) == {"flow", "mask"}
+    learning = run(model.train(), pictures, 0.4)
+    assert torch.equal(learning.frame, frame)
+    stages = [learning.aux[f"merged_{index}"] for index in range(blocks - 1)]
+    assert set(learning.aux) == {"flow", "mask", *(f"merged_{index}" for index in range(blocks - 1))}
+    assert all(stage.shape == frame.shape for stage in stages)
+    assert furthest(stages[-1], frame) < furthest(stages[0], frame)  # they approach what is shown
+
+
 # --- the seams ------------------------------------------------------------------------------------------------------
 
 

@@ -166,23 +166,25 @@ class Rife(Model):
         return (torch.cat((frame, self.encode(frame)), dim=1),)
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """The frame at `t` `[B]`; `aux` holds `flow` and `mask`."""
-        motion = self.seek(scene, t)
-        first, second = (frame[:, :3] for frame in warp_both(scene, motion.flow))
-        mask = torch.sigmoid(motion.mask)
-        frame = first * mask + second * (1 - mask)
-        return Prediction(frame.clamp(0, 1), {"flow": motion.flow, "mask": mask})
+        """The frame at `t` `[B]`; `aux` holds `flow` and `mask`, and in training what each block but the last would
+        show: `merged_0`, ..."""
+        motions = self.seek(scene, t)
+        frame, mask = shown(scene, motions[-1])
+        aux = {"flow": motions[-1].flow, "mask": mask}
+        if self.training:
+            aux |= {f"merged_{index}": shown(scene, motion)[0] for index, motion in enumerate(motions[:-1])}
+        return Prediction(frame.clamp(0, 1), aux)
 
-    def seek(self, scene: Tensors, t: Tensor) -> Motion:
-        """The motion at `t`, from the coarsest grid to the finest."""
+    def seek(self, scene: Tensors, t: Tensor) -> list[Motion]:
+        """The motion at `t` after each block, from the coarsest grid to the finest."""
         first = scene[0]
         when = t.to(first.dtype).view(-1, 1, 1, 1).expand(first.shape[0], 1, first.shape[2], first.shape[3])
-        motion: Motion | None = None
+        motions: list[Motion] = []
         for index, scale in enumerate(self.scales):
+            motion = motions[-1] if motions else None
             change = self.look(index, scale, scene, when, motion)
-            motion = change if motion is None else self.update(motion, change)
-        assert motion is not None
-        return motion
+            motions.append(change if motion is None else self.update(motion, change))
+        return motions
 
     def look(self, index: int, scale: float, scene: Tensors, when: Tensor, motion: Motion | None) -> Motion:
         """What one block says of the frames as the motion so far lays them over each other."""
@@ -216,6 +218,15 @@ class Rife(Model):
 def warp_both(scene: Tensors, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Both frames, features and all, as seen from the target."""
     return backward_warp(scene[0], flow[:, :2]), backward_warp(scene[1], flow[:, 2:4])
+
+
+def shown(scene: Tensors, motion: Motion) -> tuple[Tensor, Tensor]:
+    """What a motion makes of both frames, and the share of the first, `[B, 1, H, W]` in [0, 1]."""
+    first, second = (
+        backward_warp(frame[:, :3], way) for frame, way in zip(scene, motion.flow.split(2, 1), strict=True)
+    )
+    mask = torch.sigmoid(motion.mask)
+    return first * mask + second * (1 - mask), mask
 
 
 def rename(state: StateDict) -> dict[str, Tensor]:
