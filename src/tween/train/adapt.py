@@ -206,13 +206,13 @@ class Adaptation:
         telling = windows.telling(
             learn,
             self.model,
-            self._crop(learn[0]),
+            self._crop(learn),
             seconds=CHOOSING * budget,
             seed=self.config.seed,
             told=lambda share: self.watch(Progress("choosing", share)),
         )
         size = held[0].clip.size()
-        step_s = LEARNING_COST * frame_s * self.config.batch * math.prod(self._crop(learn[0])) / math.prod(size)
+        step_s = LEARNING_COST * frame_s * self.config.batch * math.prod(self._crop(learn)) / math.prod(size)
         every = min(EVERY[1], max(EVERY[0], round(self._learning_s(0) / VALIDATIONS / step_s)))
         return Plan(facts, stretches, telling, judge, exam, every, time.perf_counter() - self.begun)
 
@@ -230,16 +230,17 @@ class Adaptation:
     def _middle(self) -> float:
         return 1.0 if self.model.spec.predicts else 0.5
 
-    def _crop(self, run: Run) -> tuple[int, int]:
-        """Of a sample: as asked, or what the frames allow, in multiples that the network needs.
+    def _crop(self, runs: list[Run]) -> tuple[int, int]:
+        """Of a sample: as asked, or what the smallest frames allow, in multiples that the network needs.
 
         Raises:
             TooShort: the frames are smaller than that.
         """
         multiple = self.model.spec.multiple
-        high, wide = (min(self.config.crop, side) // multiple * multiple for side in run.clip.size())
+        sides = [min(side) for side in zip(*(run.clip.size() for run in runs), strict=True)]
+        high, wide = (min(self.config.crop, side) // multiple * multiple for side in sides)
         if not high or not wide:
-            got = f"frames of {run.clip.size()[1]}x{run.clip.size()[0]}"
+            got = f"frames of {sides[1]}x{sides[0]}"
             raise TooShort(got, f"{self.name} learns from {multiple}x{multiple} and more", "a larger film")
         return high, wide
 
@@ -253,7 +254,7 @@ class Adaptation:
 
     def _learnt(self, plan: Plan, learn: list[Run], judge: FilmJudge) -> tuple[Any, Path]:
         clips = windows.clips(plan.telling, learn, self.length)
-        config = self._recipe(plan, self._crop(learn[0]))
+        config = self._recipe(plan, self._crop(learn))
         trainer = Trainer(config, self.folder, Ranks(), Footage(config, DataSet("film", clips)))
         trainer.judge = judge  # type: ignore[assignment]
         base = judge.mean(self.state, self.device)
