@@ -79,12 +79,12 @@ def test_it_gains_on_shots_held_back_and_says_how_much(base, shot, tmp_path):
 
 def test_films_of_several_sizes_are_learnt_from_at_what_the_smallest_allows(base, tmp_path):
     """The manifest lists the large one first: the crop was once that one's, and did not fit the other."""
-    names = {"large.mp4": (96, 128), "small.mp4": (48, 64)}
+    names = {"a.mp4": (96, 128), "b.mp4": (48, 64), "c.mp4": (48, 64), "d.mp4": (48, 64)}
     rows = ["clip\tfile\tstart\tframes\tstep\tsource"]
     (tmp_path / "films").mkdir()
     for number, (name, size) in enumerate(names.items()):
-        film(tmp_path / "films" / name, shots=1, frames=40, size=size, seed=number)
-        rows.append(f"{name}\t{name}\t0\t40\t1\t{name}")
+        film(tmp_path / "films" / name, shots=1, frames=16, size=size, seed=number)
+        rows.append(f"{name}\t{name}\t0\t16\t1\t{name}")
     (tmp_path / "films" / "MANIFEST.tsv").write_text("\n".join(rows) + "\n")
     done = adapt(asked(base, tmp_path / "films", tmp_path, crop=96, steps=4, lr=NOTHING_LEARNT), lambda _: None)
     assert done.why == "no gain"
