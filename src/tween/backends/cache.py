@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,11 @@ LARGEST_BYTES = 2 << 30  # of all files together; beyond it those that were used
 def folder() -> Path:
     """The folder of compiled models."""
     return cache_folder("compiled")
+
+
+def named(label: str) -> str:
+    """A model's name as a part of a file's."""
+    return re.sub(r"[^\w.@-]+", "_", label)
 
 
 def fetch(key: str) -> bytes | None:

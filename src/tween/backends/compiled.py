@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Sequence
 
 import torch
@@ -34,7 +33,7 @@ class Compiled:
     def __init__(self, model: Model, size: tuple[int, int], *, label: str = "") -> None:
         self.spec = model.spec
         self._model = copy.deepcopy(model).eval() if model.training else model
-        self._size, self._label = size, re.sub(r"[^\w.@-]+", "_", label or type(model).__name__.lower())
+        self._size, self._label = size, disk.named(label or type(model).__name__.lower())
         self._print = disk.fingerprint(self._model)
         self._graphs: dict[tuple[VerbName, int, int], Run] = {}
         self._warm_up()

@@ -14,6 +14,7 @@ frame     [3, H, W]   what is shown
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import subprocess
@@ -212,8 +213,9 @@ class NcnnBackend:
 
     def __init__(self, model: Model, *, label: str = "") -> None:
         runtime()
-        self.spec, self._model = model.spec, model
-        self._net = Net(*self._translated(label or type(model).__name__.lower()))
+        self.spec = model.spec
+        self._model = copy.deepcopy(model).eval() if model.training else model
+        self._net = Net(*self._translated(disk.named(label or type(model).__name__.lower())))
 
     def _translated(self, label: str) -> tuple[str, bytes]:
         digest = hashlib.sha256(f"{disk.fingerprint(self._model)} {torch.__version__}".encode()).hexdigest()[:24]

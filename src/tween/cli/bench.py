@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..backends.machine import machine
-from ..errors import BadOption, CannotWrite, Conflict, MissingPackage, NoWeights, TweenError
+from ..errors import BadOption, CannotExport, CannotWrite, Conflict, MissingPackage, NoWeights, TweenError
 from ..evaluate import peers, speed, tradeoff
 from ..evaluate.speed import Runner, SpeedRow
 from ..evaluate.subjects import Subject, at_hand, subject
@@ -33,7 +33,7 @@ from .show import say
 
 HD = (720, 1280)
 CLIP_RUNS = 3  # whole renders of each, at most
-SKIPPED = (BadOption, Conflict, MissingPackage)  # what one of several may be unable to do
+SKIPPED = (BadOption, Conflict, MissingPackage, CannotExport)  # what one of several may be unable to do
 
 
 @dataclass(frozen=True)
