@@ -91,6 +91,12 @@ def test_what_it_cannot_do_is_refused(name, asked, error, words):
         prepare.choose(model, backend="ncnn", **asked)
 
 
+def test_motion_at_another_size_is_refused_where_it_would_fix_the_size():
+    with pytest.raises(CannotExport, match="motion estimated at another size ties it to the frames' size"):
+        prepare.choose(zoo.create("ifrnet-t", scale=0.5), backend="ncnn")
+    assert prepare.choose(zoo.create("rife-4.6", scale=0.5), backend="ncnn").backend == "ncnn"
+
+
 def test_a_classic_method_is_refused():
     with pytest.raises(Conflict, match="--backend ncnn for classic; a classic method has nothing to compile"):
         prepare.choose(Blend(), backend="ncnn")

@@ -109,7 +109,10 @@ def places_of(high: int, wide: int) -> Places:
 
 def check(model: Model) -> None:
     """Raises CannotExport for a network that ncnn cannot hold."""
-    if why := OUTSIDE.get(type(model).__name__, ""):
+    why = OUTSIDE.get(type(model).__name__, "")
+    if getattr(model, "scale", 1) != 1:
+        why = "motion estimated at another size ties it to the frames' size"
+    if why:
         raise CannotExport(f"this model as ncnn: {why}", "another engine is needed", "onnx in its place")
 
 
