@@ -43,6 +43,7 @@ SLOW = {  # what has something of its own in its graph; the rest, and all for an
 }
 LEAST_DB = {"onnx": 80, "openvino": 80, "ncnn": 80}
 SEARCHING = {"tweennet"}
+OPENVINO_ANY = ("ifrnet-t", "lightvfi-16")  # it reads the ONNX graphs that are tried for any size anyway
 NOT_IN_NCNN = ("emavfi", "lift", "deformvfi", "ifrvp-steps")
 
 
@@ -89,7 +90,9 @@ def each():
         for form in RUN:
             for sizing in {"both": (ONE, ANY), "any": (ANY,)}[FORMATS[form].sizes]:
                 case = name, form, sizing
-                if name not in SEARCHING and not (form == "ncnn" and name.startswith(NOT_IN_NCNN)):
+                if name in SEARCHING or (form == "ncnn" and name.startswith(NOT_IN_NCNN)):
+                    continue
+                if form != "openvino" or sizing == ONE or name in OPENVINO_ANY:
                     mark = [] if case in QUICK else pytest.mark.slow if case in SLOW else pytest.mark.long
                     yield pytest.param(*case, marks=mark)
 
