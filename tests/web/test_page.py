@@ -207,7 +207,7 @@ def frames_of(path):
         return [(frame.pts, frame.data.numpy().tobytes()) for frame in source]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_a_phone_shows_all_of_it(opened, house, clip, scheme):
     small = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": scheme}
     with visit(opened, house, **small) as page:
@@ -344,6 +344,7 @@ def test_a_video_can_be_dropped(opened, house, clip):
         expect(page.locator("#facts")).to_contain_text("24 frames")
 
 
+@pytest.mark.long
 def test_the_printed_address_opens_the_page_and_no_other_does(opened, tmp_path, clip):
     house = House(tmp_path / "jobs", host="0.0.0.0", token=TOKEN)
     try:
