@@ -158,7 +158,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_64_frames_of_448x256_stay_small() -> None:
     """Under 6 GB is the promise; 0.9 to 1.7 GB were measured, with every embedding kept whole."""
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, timeout=280, check=True)

@@ -86,14 +86,14 @@ def test_torch_renders_it(name, tmp_path, clip, calls):
     assert calls["relate"] == FRAMES - 1  # once a gap
 
 
-# One of each kind of graph; the slow ones are the rest of the zoo.
+# One of each kind of graph; the rest of the zoo takes ten minutes.
 QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "rife-4.25", "lightvfi-16"}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(p.values[0], marks=() if p.values[0] in QUICK else pytest.mark.slow)
+        pytest.param(p.values[0], marks=() if p.values[0] in QUICK else pytest.mark.long)
         for p in each(trained_only=True)
     ],
 )

@@ -112,7 +112,7 @@ def test_some_damaged_files(tmp_path):
     assert all(ends[code] > 0 for code in (0, 1, 2)), "every way to end was seen"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_two_hundred_damaged_files(tmp_path):
     wrong, ends = failures(range(QUICK, ALL), tmp_path)
