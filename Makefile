@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxfail=20 -m "not slow and not long"
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxfail=20 --durations=15 -m "slow and not long"
+	$(BIN)/python -m pytest -n auto --dist worksteal --maxfail=20 --durations=15 -m "slow and not long"
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --timeout 1200 -m long

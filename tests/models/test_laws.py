@@ -23,7 +23,7 @@ def law_abiding():
         if kind not in seen:
             seen.add(kind)
             heavy = FIGURES.get(name, (0, 0))[1] > 400
-            yield pytest.param(name, marks=pytest.mark.slow if heavy else ())
+            yield pytest.param(name, marks=pytest.mark.long if heavy else ())
 
 
 @pytest.fixture(scope="module", params=law_abiding())

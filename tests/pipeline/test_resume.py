@@ -342,7 +342,7 @@ KILLS = 50
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
-@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+@pytest.mark.parametrize("codec", [pytest.param("h264", marks=pytest.mark.long), "ffv1"])
 def test_fifty_kills(tmp_path, codec):
     """SIGKILL at seeded moments, one render; whenever it ends before all kills are spent, it begins once more."""
     clip = with_cuts(tmp_path / "clip.mp4", frames=100, every=23)

@@ -105,7 +105,7 @@ def kinds():
     for name in FIGURES:
         shapes, spec = zoo.signature(name)
         found.setdefault((tuple(sorted(shapes.items())), spec), name)
-    return [pytest.param(name, marks=() if name in QUICK else SLOW) for name in found.values()]
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in found.values()]
 
 
 def sample(model):
