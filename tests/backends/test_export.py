@@ -375,5 +375,6 @@ def test_what_a_file_cannot_do_is_refused(made, tmp_path):
         prepare.choose(model, precision="bf16")
     with pytest.raises(CannotExport, match=r"is exported already; export .* once more"):
         export(Order(str(written.path), tmp_path / "again.onnx"))
-    with pytest.raises(BadOption, match=r"is for frames of 96x64, and these take 128x64.*--size 64,128"):
+    words = r"is for frames of 96x64, and these take 128x64.*; try: tween export ifrnet-t.safetensors .*--size 64,128"
+    with pytest.raises(BadOption, match=words):
         prepare.prepare(model, (64, 128))

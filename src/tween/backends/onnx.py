@@ -85,7 +85,8 @@ class FileBackend:
             assert model.card.size is not None
             height, width = model.card.size
             got = f"{model.path} is for frames of {width}x{height}, and these take {size[1]}x{size[0]}"
-            fix = f"tween export {model.card.model} --format onnx --size {size[0]},{size[1]} -o {model.path.name}"
+            origin = model.card.weights or model.card.model
+            fix = f"tween export {origin} --format onnx --size {size[0]},{size[1]} -o {model.path.name}"
             raise BadOption(got, "a file for their size, or for any, is needed", fix)
         self._model, self._session = model, Session(model.path, device)
 
