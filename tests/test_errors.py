@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from tween import errors
-from tween.errors import TruncatedInput, TweenError, near
+from tween.errors import MissingPackage, TruncatedInput, TweenError, imported, near
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, TweenError)]
 
@@ -40,3 +40,11 @@ def test_near_names_the_likely_and_only_them():
     assert near("ifrnets", known).startswith(" (did you mean ifrnet-s")
     assert near("quokka", known) == ""
     assert near("", []) == ""
+
+
+def test_a_package_that_is_missing_is_told_with_what_to_type():
+    assert imported("json", "JSON", "", "").dumps([1]) == "[1]"
+    with pytest.raises(MissingPackage) as caught:
+        imported("nobody_has_this", "Nobody", "a test needs it", "pip install nobody")
+    assert str(caught.value) == "Nobody is not installed; a test needs it; try: pip install nobody"
+    assert isinstance(caught.value.__cause__, ImportError)

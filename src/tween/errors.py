@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 
 class TweenError(Exception):
@@ -138,3 +140,15 @@ def near(word: str, known: Iterable[str]) -> str:
     """The known words most like `word`, as ` (did you mean a, b?)`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
     return f" (did you mean {', '.join(close)}?)" if close else ""
+
+
+def imported(module: str, called: str, need: str, fix: str) -> Any:
+    """A module of a package that not everybody has.
+
+    Raises:
+        MissingPackage: `called`, as people know it, is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingPackage(f"{called} is not installed", need, fix) from error

@@ -13,6 +13,7 @@ import pytest
 from clips import Clip
 
 from tween.cli.main import main
+from tween.live.session import Session
 from tween.video.doors import open_source
 
 LIVE = [sys.executable, "-m", "tween.cli.main", "live"]
@@ -137,6 +138,23 @@ def test_whoever_reads_the_pipe_may_go(clip):
     process.wait(60)
     assert b"whoever read the video has gone" in process.stderr.read()
     assert process.returncode == 0
+
+
+def test_ctrl_c_breaks_into_no_wait(clip, capsys, monkeypatch):
+    """Thrown from the middle of a wait, it could leave a lock behind that the threads then wait for."""
+    took, came_back = Session.next, []
+
+    def pressed(session, timeout_s):
+        os.kill(os.getpid(), signal.SIGINT)
+        shown = took(session, timeout_s)
+        came_back.append(shown)
+        return shown
+
+    monkeypatch.setattr(Session, "next", pressed)
+    assert main(["live", str(clip), "--loop", "--show", "none", "--model", "blend", "--json", "--quiet"]) == 130
+    assert len(came_back) == 1
+    assert "shown" in json.loads(capsys.readouterr().out)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # put back as it was
 
 
 @pytest.mark.slow

@@ -177,17 +177,23 @@ def test_the_frame_is_what_its_flow_and_mask_say(number):
 
 @pytest.mark.parametrize("number", ["4.6", "4.25"])
 def test_in_training_each_block_shows_what_it_would(number):
-    """One picture a block but the last, so that a loss can judge it; none of it costs a render."""
+    """One picture a block but the last, so that a loss can judge it: both frames under the motion so far. A render has
+    none of them."""
     model = untrained(number)
     pictures, blocks = pair(model), len(BY_NUMBER[number].widths)
     frame, aux = run(model, pictures, 0.4)
     assert set(aux) == {"flow", "mask"}
     learning = run(model.train(), pictures, 0.4)
     assert torch.equal(learning.frame, frame)
-    stages = [learning.aux[f"merged_{index}"] for index in range(blocks - 1)]
     assert set(learning.aux) == {"flow", "mask", *(f"merged_{index}" for index in range(blocks - 1))}
-    assert all(stage.shape == frame.shape for stage in stages)
-    assert furthest(stages[-1], frame) < furthest(stages[0], frame)  # they approach what is shown
+    with torch.inference_mode():
+        scene = model.relate([model.embed(picture) for picture in pictures.unbind(1)])
+        motions = model.seek(scene, torch.tensor([0.4]))
+        for index, motion in enumerate(motions[:-1]):
+            first, second = (backward_warp(pictures[:, k], motion.flow[:, 2 * k : 2 * k + 2]) for k in (0, 1))
+            share = motion.mask.sigmoid()
+            assert furthest(learning.aux[f"merged_{index}"], first * share + second * (1 - share)) <= 1e-6
+            assert furthest(motion.flow, motions[-1].flow) > 0  # it is not the last one's
 
 
 # --- the seams ------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def test_torch_renders_it(name, tmp_path, clip, calls):
 
 
 # One of each kind of graph; the rest of the zoo takes ten minutes.
-QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "rife-4.25", "lightvfi-16"}
+QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "lightvfi-16", "tweennet"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from fractions import Fraction
 
 import pytest
@@ -259,6 +260,28 @@ def test_it_all_works_by_keyboard(opened, house, clip):
 def focused(page):
     name = "one.tagName.toLowerCase() + (one.id ? '#' + one.id : '') + ':' + one.textContent"
     return page.evaluate(f"(one => {name})(document.activeElement)")
+
+
+def test_an_answer_that_comes_late_does_not_undo_what_the_server_has_told_since(opened, house, clip):
+    """The render is over before the answer to the request for it is here, which still calls it waiting."""
+    with visit(opened, house) as page:
+        send(page, clip)
+        identity = re.search(r"#job=([0-9a-f]{32})$", page.url)[1]
+
+        def late(route):
+            answer = route.fetch()
+            assert answer.json()["state"] == "waiting"
+            house.wait(identity, "done")
+            time.sleep(1)  # the page has been told
+            route.fulfill(response=answer)
+
+        page.route("**/render", late)
+        with page.expect_response("**/render"):
+            page.click("#render")
+        page.wait_for_timeout(500)
+        expect(page.locator("#result")).to_be_visible()
+        expect(page.locator("#running")).to_be_hidden()
+        expect(page.locator("#download")).to_be_focused()
 
 
 @pytest.mark.long

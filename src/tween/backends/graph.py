@@ -71,7 +71,10 @@ class Whole(nn.Module):
         """The frames `[1, 3, H, W]` in `spec.context` order and, where the model takes any, `t` `[1]`."""
         spec = self.model.spec
         t = tensors[-1] if spec.any_time else tensors[0].new_full((1,), moment(spec))
-        frames = tensors[: len(spec.context)]
+        return self.shown(tensors[: len(spec.context)], t)
+
+    def shown(self, frames: Sequence[Tensor], t: Tensor) -> Tensor:
+        """The frame at `t`: the three verbs in a row."""
         return self.model.render(self.model.relate([self.model.embed(frame) for frame in frames]), t).frame
 
     def inputs(self, size: tuple[int, int]) -> tuple[Tensor, ...]:
@@ -100,17 +103,7 @@ def passes_through(model: Model, name: VerbName) -> bool:
 def to_onnx(verb: Verb, inputs: Sequence[Tensor]) -> bytes:
     """An ONNX model of `verb` for inputs of exactly these shapes, its weights inside. Prints nothing."""
     apart = tuple(torch.zeros_like(x) for x in inputs)  # one tensor given twice would be exported as one input
-    with torch.inference_mode(), _silence():
-        program = torch.onnx.export(
-            verb,
-            apart,
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-            input_names=verb.input_names(len(inputs)),
-        )
-    assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    return _exported(verb, apart, input_names=verb.input_names(len(inputs)))
 
 
 def whole_to_onnx(model: Model, size: tuple[int, int] | None) -> bytes:
@@ -126,17 +119,12 @@ def whole_to_onnx(model: Model, size: tuple[int, int] | None) -> bytes:
     if size is None:
         high, wide = (multiple * Dim(name, min=2, max=LONGEST_SIDE // multiple) for name in ("h", "w"))
         shapes = {"tensors": tuple({2: high, 3: wide} if x.dim() == 4 else {} for x in inputs)}
+    return _exported(graph, inputs, input_names=graph.input_names, output_names=["frame"], dynamic_shapes=shapes)
+
+
+def _exported(graph: nn.Module, inputs: tuple[Tensor, ...], **options: Any) -> bytes:
     with torch.inference_mode(), _silence():
-        program = torch.onnx.export(
-            graph,
-            inputs,
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-            input_names=graph.input_names,
-            output_names=["frame"],
-            dynamic_shapes=shapes,
-        )
+        program = torch.onnx.export(graph, inputs, dynamo=True, opset_version=OPSET, verbose=False, **options)
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
 

@@ -27,15 +27,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import CannotExport, MissingPackage
+from ..errors import CannotExport, imported
 from ..models.exported import Card, moment
 from ..models.model import Model, Tensors
 from ..ops.resize import resize
 from ..ops.warp import Places, given
 from . import cache as disk
-from .graph import small_size
+from .graph import Whole, small_size
 
 INSTALL = 'pip install "tween[export]"'
 OUTSIDE = {  # networks that ncnn cannot hold, and why
@@ -46,21 +46,15 @@ OUTSIDE = {  # networks that ncnn cannot hold, and why
 }
 
 
-class Whole(nn.Module):
+class Placed(Whole):
     """A model from frames to frame with its pixels' places given."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-        self.training = False
 
     def forward(self, *tensors: Tensor) -> Tensor:
         spec = self.model.spec
         frames, (grid, step, *t) = tensors[: len(spec.context)], tensors[len(spec.context) :]
         plane = Plane(t[0]) if t else Plane(grid[:, :1] * 0 + moment(spec))
         with given(Places(grid, step)):
-            scene = self.model.relate([self.model.embed(frame) for frame in frames])
-            return self.model.render(scene, plane).frame  # type: ignore[arg-type]
+            return self.shown(frames, plane)  # type: ignore[arg-type]
 
 
 class Plane:
@@ -125,7 +119,7 @@ def translate(model: Model) -> tuple[str, bytes]:
     check(model)
     program = translator()
     small = small_size(model.spec.multiple)
-    spec, whole = model.spec, Whole(model)
+    spec, whole = model.spec, Placed(model)
     examples = []
     for size in (small, (small[1], small[0] + spec.multiple)):
         frames = [torch.zeros(1, 3, *size) for _ in spec.context]
@@ -151,11 +145,7 @@ def translator() -> str:
     Raises:
         MissingPackage: it is not installed.
     """
-    try:
-        import pnnx
-    except ImportError as error:
-        raise MissingPackage("pnnx is not installed", "it translates models for ncnn", INSTALL) from error
-    return str(pnnx.EXEC_PATH)
+    return str(imported("pnnx", "pnnx", "it translates models for ncnn", INSTALL).EXEC_PATH)
 
 
 def named(param: str, names: Sequence[str]) -> str:
@@ -252,11 +242,7 @@ def runtime() -> Any:
     Raises:
         MissingPackage: it is not installed.
     """
-    try:
-        import ncnn
-    except ImportError as error:
-        raise MissingPackage("ncnn is not installed", "--backend ncnn needs it", INSTALL) from error
-    return ncnn
+    return imported("ncnn", "ncnn", "--backend ncnn needs it", INSTALL)
 
 
 def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:  # noqa: ARG001

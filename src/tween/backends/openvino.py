@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadOption, MissingPackage
+from ..errors import BadOption, imported
 from ..models.exported import PREFIX, Card
 from ..models.model import Model, Tensors
 from . import cache as disk
@@ -105,12 +105,7 @@ def core() -> Any:
     Raises:
         MissingPackage: it is not installed.
     """
-    try:
-        import openvino as ov
-    except ImportError as error:
-        need = "--backend openvino needs it"
-        raise MissingPackage("OpenVINO is not installed", need, "pip install openvino") from error
-    return ov.Core()
+    return imported("openvino", "OpenVINO", "--backend openvino needs it", "pip install openvino").Core()
 
 
 def has_bf16() -> bool:

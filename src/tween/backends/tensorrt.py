@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import BadOption, CannotExport, MissingPackage
+from ..errors import BadOption, CannotExport, imported
 from ..models.exported import Card
 from ..models.model import Model, Tensors
 from . import cache as disk
@@ -149,11 +149,7 @@ def runtime() -> Any:
     Raises:
         MissingPackage: it is not installed.
     """
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise MissingPackage("TensorRT is not installed", "an NVIDIA GPU and TensorRT are needed", INSTALL) from error
-    return tensorrt
+    return imported("tensorrt", "TensorRT", "an NVIDIA GPU and TensorRT are needed", INSTALL)
 
 
 def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:

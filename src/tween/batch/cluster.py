@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadOption, MissingPackage
+from ..errors import BadOption, imported
 from .messages import Lost, Message, Setup, Task
 
 BEHIND = 4  # messages that a driver may be behind one actor, before that waits
@@ -240,11 +240,7 @@ def _of_loopback() -> Any:
 
 
 def _imported() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingPackage("Ray is not installed", "--ray needs it", 'pip install "tween[ray]"') from error
-    return ray
+    return imported("ray", "Ray", "--ray needs it", 'pip install "tween[ray]"')
 
 
 def shares(has: dict[str, float], device: str, workers: int | None) -> tuple[int, dict[str, float]]:

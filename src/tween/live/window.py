@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from ..errors import MissingPackage, NoDevice
+from ..errors import NoDevice, imported
 from ..pipeline.live import Shown
 from ..pipeline.pace import now
 from .session import Session
@@ -34,13 +34,7 @@ LEAST: Final = (240, 320)  # (H, W) that a window opens with at least
 def pygame_() -> Any:
     """pygame, imported when it is first needed. (Any: its keys and events are made at run time.)"""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        import pygame
-    except ImportError as error:
-        raise MissingPackage(
-            "pygame-ce is not installed", "a window needs it", 'pip install "tween[live]", or --show web'
-        ) from error
-    return pygame
+    return imported("pygame", "pygame-ce", "a window needs it", 'pip install "tween[live]", or --show web')
 
 
 def watch(session: Session, *, with_sound: bool) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..errors import BadOption, BadWeights, MissingFile, MissingPackage
+from ..errors import BadOption, BadWeights, MissingFile, imported
 from .model import Model, Prediction, Spec, Tensors
 
 SUFFIX = ".onnx"
@@ -227,12 +227,8 @@ def runtime() -> Any:
     Raises:
         MissingPackage: it is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        got, need = "ONNX Runtime is not installed", "what runs .onnx files and --backend onnx is needed"
-        raise MissingPackage(got, need, 'pip install "tween[export]"') from error
-    return onnxruntime
+    need = "what runs .onnx files and --backend onnx is needed"
+    return imported("onnxruntime", "ONNX Runtime", need, 'pip install "tween[export]"')
 
 
 def providers(device: str) -> Sequence[Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadOption, MissingPackage, near
+from ..errors import BadOption, imported, near
 from .deltas import delta
 from .entry import StateDict
 from .lora_config import LoraConfig, checked
@@ -142,12 +142,8 @@ def _is_part(name: str, part: str) -> bool:
 
 
 def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        need = "that package makes adapters learn (to use one it is not needed)"
-        raise MissingPackage("peft is not installed", need, 'pip install "tween[lora]"') from error
-    return peft
+    need = "that package makes adapters learn (to use one it is not needed)"
+    return imported("peft", "peft", need, 'pip install "tween[lora]"')
 
 
 def _asked(peft: Any, config: LoraConfig, names: list[str]) -> Any:

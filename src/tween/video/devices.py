@@ -25,7 +25,7 @@ import torch
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from ..errors import BadOption, MissingPackage, NoDevice, NotAVideo, TweenError
+from ..errors import BadOption, NoDevice, NotAVideo, TweenError, imported
 from ..frame import Colour, Frame, VideoInfo
 from .colour import ToRgb, tags_of
 
@@ -292,11 +292,7 @@ def _device_file(name: str, kind: str) -> str:
 
 
 def _mss() -> Any:
-    try:
-        import mss
-    except ImportError as error:
-        raise MissingPackage("mss is not installed", "screens need it", 'pip install "tween[live]"') from error
-    return mss
+    return imported("mss", "mss", "screens need it", 'pip install "tween[live]"')
 
 
 def _box(name: str, found: re.Match[str]) -> dict[str, int]:
