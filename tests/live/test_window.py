@@ -232,13 +232,21 @@ class X:
         self.root = ctypes.c_ulong(self.xlib.XDefaultRootWindow(self.handle))
 
     def window(self) -> int | None:
-        """The only one, on a display of our own."""
+        """The only one, on a display of our own; SDL may open a small one for a moment before it."""
         root, parent, count = ctypes.c_ulong(), ctypes.c_ulong(), ctypes.c_uint()
         found = ctypes.POINTER(ctypes.c_ulong)()
         self.xlib.XQueryTree(
             self.handle, self.root, ctypes.byref(root), ctypes.byref(parent), ctypes.byref(found), ctypes.byref(count)
         )
-        return found[count.value - 1] if count.value else None
+        return next((found[i] for i in range(count.value) if self.width(found[i]) >= 100), None)
+
+    def width(self, window: int) -> int:
+        """Of a window; 0 where it has just gone."""
+        root, place, size = ctypes.c_ulong(), (ctypes.c_int * 2)(), (ctypes.c_uint * 4)()
+        rest = [ctypes.byref(size, 4 * i) for i in range(4)]  # width, height, border, depth
+        there = [ctypes.byref(place, 4 * i) for i in range(2)]
+        self.xlib.XGetGeometry(self.handle, ctypes.c_ulong(window), ctypes.byref(root), *there, *rest)
+        return size[0]
 
     def close(self, window: int) -> None:
         """What a window manager sends when its cross is clicked."""
@@ -270,12 +278,12 @@ def test_closing_the_window_ends_the_process_cleanly(display, clip, how):
     command = [sys.executable, "-m", "tween.cli.main", "live", str(clip), "--loop", "--model", "blend", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     try:
-        server, end = X(display), time.monotonic() + LONG_S
-        while (window := server.window()) is None:
+        server, end, window = X(display), time.monotonic() + LONG_S, None
+        while window is None or window != server.window():  # SDL may open it and shut it again before it stays
             assert time.monotonic() < end
             assert process.poll() is None, process.stderr.read()
-            time.sleep(0.1)
-        time.sleep(1)
+            window = server.window()
+            time.sleep(1)
         if how == "the cross":
             server.close(window)
         else:
