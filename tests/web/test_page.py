@@ -165,6 +165,15 @@ def test_a_bad_choice_is_told_in_the_command_lines_words(opened, house, clip, ca
         expect(page.locator("#outcome")).to_contain_text("48 frames a second")
 
 
+@pytest.mark.parametrize(("rate", "label"), [(60, "rate-120"), (120, "times-2")])
+def test_what_is_suggested_makes_a_smooth_video_smoother(opened, house, tmp_path, rate, label):
+    smooth = Clip(frames=12, size=(96, 160), rate=Fraction(rate)).make(tmp_path / "smooth.mp4")
+    with visit(opened, house) as page:
+        send(page, smooth)
+        expect(page.locator(f"#{label}")).to_be_checked()
+        expect(page.locator("#outcome")).to_contain_text(f"{2 * rate} frames a second")
+
+
 def test_two_gigabytes_are_refused(opened, house, tmp_path):
     large = tmp_path / "large.mp4"
     with large.open("wb") as file:

@@ -143,7 +143,13 @@ function options() {
   return found;
 }
 
-function fill(given) {
+// What somebody would want of a video who has not said yet: the next rate that it does not have.
+function suggested({ rate }) {
+  return rate < 59 ? { rate: 60 } : rate < 119 ? { rate: 120 } : { times: 2 };
+}
+
+function fill(wanted) {
+  const given = ["slow", "times", "rate"].some((name) => name in wanted) ? wanted : { ...wanted, ...suggested(job.info) };
   const kind = ["slow", "times", "rate"].find((name) => name in given) || "rate";
   $(`kind-${kind}`).checked = true;
   const value = String(given[kind] || 60);
