@@ -21,7 +21,7 @@ class Backend(Protocol):
         name: `torch`, `openvino`, ...
         spec: the model's.
         device: where it runs, `cpu`, `cuda:0`, ...
-        precision: `fp32`, `bf16` or `fp16`, as it really runs.
+        precision: `fp32`, `bf16`, `fp16` or `int8`, as it really runs.
     """
 
     name: str

@@ -18,6 +18,7 @@ from ..models import adapters, weights, zoo
 from ..models.entry import Entry
 from ..models.exported import Card, Exported
 from ..models.model import Model
+from . import calibrate, int8
 from .formats import FORMATS, HD, ONE_SIZE, SUFFIXES, Format, Likeness, Order, Written, fitting, line
 from .graph import Whole, small_size
 from .prepare import family
@@ -35,15 +36,14 @@ def export(order: Order, begun: Callable[[], None] | None = None) -> Written:
     Raises:
         BadOption: no such format, or a suffix, size or precision that it does not have.
         Conflict: a size, and any size. MissingPackage: the format needs it.
+        TooShort: the video for int8. MissingFile, NotAVideo, EmptyVideo: it is none.
         CannotExport: the model has no network, searches outside torch, or holds what the format does not.
         CannotWrite: the folder is missing or closed to us.
         UnknownModel, NoWeights, BadWeights, MissingFile: as `zoo.load`.
     """
     name = format_of(order)
     form = FORMATS[name]
-    if order.precision not in form.precisions:
-        need = f"{name} files are {' or '.join(form.precisions)}"
-        raise BadOption(f"--precision {order.precision} for {name}", need, f"--precision {form.precisions[0]}")
+    check_precision(order, form, name)
     if order.size is not None and order.any_size:
         raise Conflict("--size and --dynamic together", "a file is for one size, or for any: give one of them")
     check_folder(order.output)
@@ -52,13 +52,18 @@ def export(order: Order, begun: Callable[[], None] | None = None) -> Written:
     size, note = size_of(order, name, model, row)
     card = card_of(order, model, row, size)
     module = importlib.import_module(f".{form.module}", __package__)
+    likeness: Likeness | None
+    milliseconds: dict[str, float] = {}
     if begun is not None:
         begun()
     with draft_of(order.output) as draft:
-        module.export(model, size, card, draft)
-        likeness = held_against(module, model, draft, size, order.precision)
+        if order.calibrate is not None:
+            card, likeness, milliseconds = int8.export(model, card, order.calibrate, draft)
+        else:
+            module.export(model, size, card, draft)
+            likeness = held_against(module, model, draft, size, order.precision)
         megabytes = moved(draft, order.output, form)
-    return Written(order.output, name, card, megabytes, line(form, order, card, size), likeness, note)
+    return Written(order.output, name, card, megabytes, line(form, order, card), likeness, note, milliseconds)
 
 
 def format_of(order: Order) -> str:
@@ -77,6 +82,40 @@ def format_of(order: Order) -> str:
         got = f"-o {order.output} for {order.format}"
         raise BadOption(got, f"a name that ends in {wanted} is needed", f"-o {order.output.with_suffix(wanted)}")
     return order.format
+
+
+def check_precision(order: Order, form: Format, name: str) -> None:
+    """Raises BadOption for a precision that a format does not have; Conflict, MissingPackage as `check_int8`."""
+    is_int8 = order.precision == "int8"
+    if order.precision not in form.precisions:
+        need = f"{name} files are {' or '.join(form.precisions)}"
+        got, fix = f"--precision {order.precision} for {name}", f"--precision {form.precisions[0]}"
+        if is_int8:
+            able = ", ".join(other for other, row in FORMATS.items() if "int8" in row.precisions)
+            got, fix = f"--int8 for {name}", f"--format {able} -o {order.output.with_suffix(FORMATS[able].suffix)}"
+        raise BadOption(got, need, fix)
+    if is_int8:
+        check_int8(order)
+    elif order.calibrate is not None:
+        fix = f"--int8 --calibrate {order.calibrate}"
+        raise Conflict("--calibrate without --int8", "only int8 is measured on a video", fix)
+
+
+def check_int8(order: Order) -> None:
+    """Raises what speaks against int8 before anything is traced.
+
+    Raises:
+        BadOption: no video to measure on. Conflict: any size. MissingPackage: no nncf.
+        MissingFile, NotAVideo, EmptyVideo: as `open_source`.
+    """
+    if order.calibrate is None:
+        need = "a video to measure the network on is needed"
+        raise BadOption("--int8 without --calibrate", need, "--int8 --calibrate film.mp4")
+    if order.any_size:
+        need = "an int8 file is for one size, that at which it was measured"
+        raise Conflict("--int8 and --dynamic together", need, "--size 720,1280")
+    int8.runtime()
+    calibrate.size_of(order.calibrate, 1)
 
 
 def check_folder(path: Path) -> None:
@@ -129,6 +168,8 @@ def refuse(row: Entry, model: Model | None = None) -> None:
 def size_of(order: Order, name: str, model: Model, row: Entry) -> tuple[tuple[int, int] | None, str]:
     """(H, W) that the file is for, None for any; and why only one, where nobody asked for that."""
     multiple, sizes = model.spec.multiple, FORMATS[name].sizes
+    if order.calibrate is not None and order.size is None:
+        return calibrate.size_of(order.calibrate, multiple), "it is that of the video that it was measured on"
     if order.size is not None:
         if sizes == "any":
             raise BadOption(f"--size for {name}", "its files are for every size", "the same without --size")

@@ -5,7 +5,7 @@ Each format is written and run by its own file of this room; `FORMATS` says whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Final, Literal, NamedTuple
@@ -26,7 +26,7 @@ class Format:
         sizes: `both`; `any`: one file is for every size; `one`: a file is for one size.
         precisions: that it can be written in.
         spread: `t` and the places of the pixels are inputs of the frames' size.
-        run: what to type to run it, with {file}, {model}, {command} and {shape}.
+        run: what to type to run it, with {file}, {model} and {command}.
     """
 
     module: str
@@ -53,7 +53,8 @@ FORMATS: Final = {
         besides=(".bin",),
         packages=("openvino",),
         install="pip install openvino",
-        run="benchmark_app -m {file} -d CPU -hint latency -t 10{shape}",
+        precisions=("fp32", "int8"),
+        run="tween {command} --model {file}",
     ),
     "ncnn": Format(
         "ncnn",
@@ -91,7 +92,8 @@ class Order:
         format: of `FORMATS`; None: what the file's suffix says.
         size: (H, W) of the frames; None: any size where that can be, else 720x1280.
         any_size: a file for one size only is no answer.
-        precision: `fp32`, `fp16`. lora: adapters to merge. scale: motion is estimated at this size.
+        precision: `fp32`, `fp16`, `int8`. lora: adapters to merge. scale: motion is estimated at this size.
+        calibrate: for int8, the video that the network is measured on.
     """
 
     model: str
@@ -102,6 +104,7 @@ class Order:
     precision: str = "fp32"
     lora: tuple[str, ...] = ()
     scale: float = 1.0
+    calibrate: Path | None = None
 
 
 class Likeness(NamedTuple):
@@ -120,6 +123,7 @@ class Written:
         megabytes: of it and what lies beside it. run: what to type to run it.
         likeness: how near it is to torch; None where it cannot be run here.
         note: why it is for one size only, where nobody asked for that.
+        milliseconds: of an int8 file, what a frame takes here in each precision.
     """
 
     path: Path
@@ -129,6 +133,7 @@ class Written:
     run: str
     likeness: Likeness | None
     note: str = ""
+    milliseconds: dict[str, float] = field(default_factory=dict)
 
 
 class Port(NamedTuple):
@@ -167,11 +172,8 @@ def fitting(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     return high, wide
 
 
-def line(form: Format, order: Order, card: Card, size: tuple[int, int] | None) -> str:
+def line(form: Format, order: Order, card: Card) -> str:
     """What to type to run a file."""
     command = "predict in.mp4" if card.spec.predicts else "interpolate in.mp4 --times 2"
-    high, wide = size or fitting(HD, card.multiple)
-    shapes = ",".join(f"{name}[1,3,{high},{wide}]" for name in card.inputs if name != "t")
     model = " ".join([quote(order.model), *(f"--lora {quote(adapter)}" for adapter in order.lora)])
-    shape = "" if size else f" -shape {shapes}"
-    return form.run.format(file=quote(str(order.output)), model=model, command=command, shape=shape)
+    return form.run.format(file=quote(str(order.output)), model=model, command=command)

@@ -1,4 +1,4 @@
-"""ONNX: writes a model as one graph for other programs, and runs models and such files by ONNX Runtime.
+"""ONNX: writes a model as one graph for other programs, and runs models by ONNX Runtime.
 
 verb -> torch.export -> ONNX -> ONNX Runtime, and the ONNX kept on disk: the second start skips the export.
 """
@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import BadOption
-from ..models.exported import Card, Exported, Session, providers
+from ..models.exported import Card, Session, providers
 from ..models.model import Model, Tensors
 from . import cache as disk
 from .compiled import Compiled
@@ -63,44 +62,6 @@ class Graph:
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensors:
         return self._session(dict(zip(self._names, tensors, strict=True)))
-
-
-class FileBackend:
-    """Runs a file that `tween export` wrote, by ONNX Runtime: all of its work is in `render`.
-
-    Args:
-        model: the file.
-        size: (H, W) of the tensors, multiples of `spec.multiple`.
-        device: as for `OnnxBackend`.
-
-    Raises:
-        BadOption: the file is for frames of another size; or as `OnnxBackend` says.
-    """
-
-    name = "onnx"
-
-    def __init__(self, model: Exported, size: tuple[int, int], *, device: str = "cpu") -> None:
-        self.spec, self.precision, self.device = model.spec, model.card.precision, device
-        if model.card.size not in (None, size):
-            assert model.card.size is not None
-            height, width = model.card.size
-            got = f"{model.path} is for frames of {width}x{height}, and these take {size[1]}x{size[0]}"
-            origin = model.card.weights or model.card.model
-            fix = f"tween export {origin} --format onnx --size {size[0]},{size[1]} -o {model.path.name}"
-            raise BadOption(got, "a file for their size, or for any, is needed", fix)
-        self._model, self._session = model, Session(model.path, device)
-
-    def embed(self, frame: Tensor) -> Tensors:
-        """`[B, 3, *size]` in [0, 1]: the frame."""
-        return (frame,)
-
-    def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """The frames of the context."""
-        return self._model.relate(context)
-
-    def render(self, scene: Tensors, t: Tensor) -> Tensor:
-        """Frames and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
-        return self._model.run(self._session, scene, t)
 
 
 def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -> None:

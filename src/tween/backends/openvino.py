@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import BadOption, imported
+from ..errors import BadOption
 from ..models.exported import PREFIX, Card
+from ..models.ir import SECTION, SETTINGS, IrSession, core
 from ..models.model import Model, Tensors
 from . import cache as disk
 from .compiled import Compiled
@@ -98,16 +99,6 @@ class Graph:
         return outputs
 
 
-@cache
-def core() -> Any:
-    """OpenVINO itself.
-
-    Raises:
-        MissingPackage: it is not installed.
-    """
-    return imported("openvino", "OpenVINO", "--backend openvino needs it", "pip install openvino").Core()
-
-
 def has_bf16() -> bool:
     """True if OpenVINO runs bf16 in hardware on this CPU; elsewhere it can only imitate it, slowly."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -123,13 +114,8 @@ def runtime() -> tuple[str, ...]:
 
 
 def settings(precision: str) -> dict[str, Any]:
-    """One frame at a time over all cores, not pinned to them: the codecs run beside it."""
-    return {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,
-    }
+    """How a graph is compiled."""
+    return {**SETTINGS, "INFERENCE_PRECISION_HINT": HINTS[precision]}
 
 
 def torch_type(element_type: Any) -> torch.dtype:
@@ -173,20 +159,21 @@ def export(model: Model, size: tuple[int, int] | None, card: Card, path: Path) -
     What leads to a sampling grid is marked to be computed in f32, so that a program that compiles it with a bf16 hint
     keeps its flows.
     """
+    save(with_exact_grids(core().read_model(whole_to_onnx(model, size))), card, path)
+
+
+def save(graph: Any, card: Card, path: Path) -> None:
+    """Write a graph with the card that says what it is."""
     import openvino as ov
 
-    core()
-    graph = with_exact_grids(core().read_model(whole_to_onnx(model, size)))
     for key, value in card.as_text().items():
-        graph.set_rt_info(value, ["tween", key.removeprefix(PREFIX)])
+        graph.set_rt_info(value, [SECTION, key.removeprefix(PREFIX)])
     ov.save_model(graph, path, compress_to_fp16=False)
 
 
 def run_file(path: Path, inputs: Mapping[str, Tensor]) -> Tensor:
     """What an exported file shows, in f32."""
-    compiled = core().compile_model(str(path), "CPU", settings("fp32"))
-    given = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
-    return torch.from_numpy(compiled(given)["frame"].copy())
+    return IrSession(path)(inputs)[0]
 
 
 def grid_arithmetic(model: Any) -> list[Any]:

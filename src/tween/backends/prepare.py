@@ -24,7 +24,7 @@ class Choice(NamedTuple):
     Attributes:
         backend: `torch`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
         device: `cpu`, `cuda:0`, `mps`; for `onnx` also `directml`, `coreml`.
-        precision: `fp32`, `bf16`, `fp16`.
+        precision: `fp32`, `bf16`, `fp16`; of a file that was exported so also `int8`.
         reason: one line for the user.
     """
 
@@ -83,15 +83,17 @@ def prepare(
     """
     choice = choose(model, backend=backend, device=device, precision=precision)
     canvas = Canvas(size, model.spec.multiple)
+    if isinstance(model, Exported):
+        from .exported import FileBackend
+
+        return FileBackend(model, canvas.size, device=choice.device)
     if choice.backend == "openvino":
         from .openvino import OpenVinoBackend
 
         return OpenVinoBackend(model, canvas.size, precision=choice.precision, label=label)
     if choice.backend == "onnx":
-        from .onnx import FileBackend, OnnxBackend
+        from .onnx import OnnxBackend
 
-        if isinstance(model, Exported):
-            return FileBackend(model, canvas.size, device=choice.device)
         return OnnxBackend(model, canvas.size, device=choice.device, label=label)
     if choice.backend == "ncnn":
         from .ncnn import NcnnBackend
@@ -137,15 +139,21 @@ def family(model: Model) -> str:
 
 def _file(model: Exported, backend: str, device: str, precision: str) -> Choice:
     """What runs a file of `tween export`: it is what it is."""
-    if backend not in ("auto", "onnx"):
-        need = "ONNX Runtime runs what was exported to ONNX"
-        raise Conflict(f"--backend {backend} for {model.path}", need, "--backend onnx, or the model's own name")
+    engine = model.engine
+    called, form = {"onnx": ("ONNX Runtime", "ONNX"), "openvino": ("OpenVINO", "OpenVINO")}[engine]
+    if backend not in ("auto", engine):
+        need = f"{called} runs what was exported to {form}"
+        raise Conflict(f"--backend {backend} for {model.path}", need, f"--backend {engine}, or the model's own name")
     if precision not in ("auto", model.card.precision):
         need = f"it was exported in {model.card.precision}, which stays so"
-        raise Conflict(f"--precision {precision} for {model.path}", need, f"tween export --precision {precision}")
+        fix = f"--precision auto, or tween export --precision {precision}"
+        raise Conflict(f"--precision {precision} for {model.path}", need, fix)
     where = "cpu" if device == "auto" else device
-    exported.providers(where)
-    return Choice("onnx", where, model.card.precision, "the file was exported to ONNX")
+    if engine == "onnx":
+        exported.providers(where)
+    elif where != "cpu":
+        raise Conflict(f"--device {device} for {model.path}", "OpenVINO runs on the CPU here", "--device cpu")
+    return Choice(engine, where, model.card.precision, f"the file was exported to {form}")
 
 
 def _onnx(model: Model, device: str, precision: str) -> Choice:

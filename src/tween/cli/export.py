@@ -11,7 +11,8 @@ import tyro
 
 from ..backends.export import export
 from ..backends.formats import FORMATS, Order, Port, Written, ports
-from ..errors import BadOption
+from ..errors import BadOption, Conflict
+from ..models.exported import Calibration
 from ..pipeline.config import option
 from .show import print_json, say
 
@@ -37,6 +38,10 @@ class Export:
     """Any size, or nothing."""
     precision: Annotated[str, option("fp32|fp16", "fp32")] = "fp32"
     """fp16: convolutions in half precision, flows, grids and sampling in fp32. ONNX and TensorRT."""
+    int8: bool = False
+    """Convolutions in 8 bits, flows, grids and sampling in fp32. OpenVINO; needs --calibrate."""
+    calibrate: Annotated[Path | None, option("VIDEO", "needed with --int8")] = None
+    """What the network is measured on: a film like those to be rendered, of some seconds."""
     lora: Annotated[tuple[str, ...], option("FILE[:WEIGHT] ...", "none")] = ()
     """Adapters, merged into the weights."""
     scale: Annotated[float, option("S", "1")] = 1.0
@@ -48,13 +53,16 @@ class Export:
 def run(argv: Sequence[str]) -> int:
     """Parse, export, tell. Returns the exit code."""
     args = tyro.cli(Export, args=list(argv), prog="tween export", config=(tyro.conf.FlagCreatePairsOff,))
+    if args.int8 and args.precision not in ("fp32", "int8"):
+        raise Conflict(f"--int8 and --precision {args.precision} together", "give one of them")
     order = Order(
         model=args.model,
         output=args.output,
         format=args.format,
         size=size_of(args.size),
         any_size=args.dynamic,
-        precision=args.precision,
+        precision="int8" if args.int8 else args.precision,
+        calibrate=args.calibrate,
         lora=args.lora,
         scale=args.scale,
     )
@@ -93,12 +101,31 @@ def told(written: Written) -> list[str]:
     lines = [f"{written.path}: {facts}", *(f"  in   {words(port)}" for port in taken), f"  out  {words(given)}"]
     if written.note:
         lines.append(f"  for this size only: {written.note}")
-    if written.likeness is None:
+    if card.calibration is not None:
+        lines += measured(written, card.calibration)
+    elif written.likeness is None:
         lines.append(f"  not held against torch: what runs it is not installed: {FORMATS[name].install}")
     else:
         sizes = " and ".join(f"{wide}x{high}" for high, wide in written.likeness.sizes)
         lines.append(f"  held against torch at {sizes}: {written.likeness.largest:.1g} apart at most")
     return [*lines, f"run it: {written.run}", "in your own program: docs/export.md"]
+
+
+def measured(written: Written, calibration: Calibration) -> list[str]:
+    """What int8 was measured on, what it costs, and what it gains on this machine."""
+    assert written.card.size is not None
+    high, wide = written.card.size
+    taken = written.milliseconds
+    others = [name for name in taken if name != "int8"]
+    best = min(others, key=lambda name: taken[name])
+    ratio = taken[best] / taken["int8"]
+    gain = f"{ratio:.2f} times as fast as {best}" if ratio > 1 else f"slower than {best}, which is better here"
+    times = ", ".join(f"{name} {each:.1f} ms" for name, each in taken.items())
+    return [
+        f"  {calibration.share} convolutions in int8, by {calibration.windows} windows of {calibration.film};"
+        f" on {calibration.held} others {calibration.decibels:.1f} dB from torch in fp32",
+        f"  a frame of {wide}x{high} on this machine: {times}: int8 is {gain}",
+    ]
 
 
 def words(port: Port) -> str:
@@ -118,6 +145,7 @@ def as_json(written: Written) -> dict[str, Any]:
         "megabytes": written.megabytes,
         "difference": None if likeness is None else likeness.largest,
         "checked": [] if likeness is None else [list(size) for size in likeness.sizes],
+        "milliseconds": written.milliseconds,
         "note": written.note,
         "run": written.run,
     }

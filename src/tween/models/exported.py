@@ -1,6 +1,6 @@
-"""A model that `tween export` wrote: one ONNX graph, frames to frame, and the card that says what it is.
+"""A model that `tween export` wrote: one graph, frames to frame, and the card that says what it is.
 
-x0 .. xn, t  ->  frame        `t` where the model takes any; `--model m.onnx` runs it as it runs a network of the zoo
+x0 .. xn, t  ->  frame        `t` where the model takes any; `--model m.onnx`, or m.xml, runs it as a network of the zoo
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import BadOption, BadWeights, MissingFile, imported
+from .ir import IrSession, metadata
 from .model import Model, Prediction, Spec, Tensors
 
-SUFFIX = ".onnx"
+ENGINES = {".onnx": "onnx", ".xml": "openvino"}  # a file's suffix -> the format, and the backend that runs it
 PREFIX = "tween."  # of the card's keys in a file's metadata
 PROVIDERS = {  # what --device calls a part of ONNX Runtime that computes
     "cpu": "CPUExecutionProvider",
@@ -35,6 +36,23 @@ INSTALL = {
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How an int8 file came to its scales.
+
+    Attributes:
+        film: name of the video. windows: of it that were looked at.
+        decibels: PSNR against torch in fp32 on `held` other windows.
+        share: of its convolutions that is int8, `45 of 54`.
+    """
+
+    film: str
+    windows: int
+    held: int
+    decibels: float
+    share: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
     """What an exported file says of itself, whatever its format.
 
@@ -42,10 +60,11 @@ class Card:
         model: the network, the zoo's name. family: the file in `models` that it lives in.
         context, multiple, any_time: as in `Spec`.
         size: (H, W) of the frames, pixels; None: any multiples of `multiple`.
-        precision: `fp32`, or `fp16`: convolutions in fp16; flows, grids and sampling in fp32.
+        precision: `fp32`, or `fp16`, `int8`: convolutions in it; flows, grids and sampling in fp32.
         weights: as they were asked for, `ifrnet-s@vimeo90k` or a file's name, with the adapters merged into them.
         weights_sha256: of their file. licence: of the weights.
         tween: the version that wrote it.
+        calibration: of an int8 file, what it was measured on.
     """
 
     model: str
@@ -59,6 +78,7 @@ class Card:
     weights_sha256: str = ""
     licence: str = ""
     tween: str = __version__
+    calibration: Calibration | None = None
 
     @property
     def spec(self) -> Spec:
@@ -93,6 +113,12 @@ class Card:
             "licence": self.licence,
             "version": self.tween,
         }
+        if self.calibration is not None:
+            facts["calibration"] = self.calibration.film
+            facts["calibration_windows"] = str(self.calibration.windows)
+            facts["held_windows"] = str(self.calibration.held)
+            facts["held_psnr_db"] = f"{self.calibration.decibels:.2f}"
+            facts["int8_layers"] = self.calibration.share
         return {PREFIX + key: value for key, value in facts.items()}
 
 
@@ -102,25 +128,34 @@ def card_of(text: Mapping[str, str], what: str) -> Card:
     Raises:
         BadWeights: there is none, or none that can be read.
     """
-    told = {key.removeprefix(PREFIX): value for key, value in text.items() if key.startswith(PREFIX)}
+    said = {key.removeprefix(PREFIX): value for key, value in text.items() if key.startswith(PREFIX)}
     try:
         return Card(
-            model=told["model"],
-            family=told["family"],
-            context=tuple(map(int, told["context"].split(","))),
-            multiple=int(told["multiple"]),
-            any_time=told["any_time"] == "yes",
-            size=None if told["size"] == "any" else pair(told["size"]),
-            precision=told["precision"],
-            weights=told["weights"],
-            weights_sha256=told["weights_sha256"],
-            licence=told["licence"],
-            tween=told["version"],
+            model=said["model"],
+            family=said["family"],
+            context=tuple(map(int, said["context"].split(","))),
+            multiple=int(said["multiple"]),
+            any_time=said["any_time"] == "yes",
+            size=None if said["size"] == "any" else pair(said["size"]),
+            precision=said["precision"],
+            weights=said["weights"],
+            weights_sha256=said["weights_sha256"],
+            licence=said["licence"],
+            tween=said["version"],
+            calibration=calibration_of(said),
         )
     except (KeyError, ValueError) as error:
-        why = "it does not say which frames it looks at" if not told else f"what it says of itself is damaged ({error})"
-        fix = "tween export MODEL --format onnx -o m.onnx"
+        why = "it does not say which frames it looks at" if not said else f"what it says of itself is damaged ({error})"
+        fix = f"tween export MODEL -o {Path(what).name}"
         raise BadWeights(f"{what}: {why}", "a file that `tween export` wrote is needed", fix) from error
+
+
+def calibration_of(said: Mapping[str, str]) -> Calibration | None:
+    """Of a card's text without its prefix; None where nothing was calibrated."""
+    if "calibration" not in said:
+        return None
+    windows, held = int(said["calibration_windows"]), int(said["held_windows"])
+    return Calibration(said["calibration"], windows, held, float(said["held_psnr_db"]), said["int8_layers"])
 
 
 def pair(text: str) -> tuple[int, int]:
@@ -135,12 +170,13 @@ def moment(spec: Spec) -> float:
 
 
 class Exported(Model):
-    """A network in a file of `tween export`, run by ONNX Runtime on the CPU.
+    """A network in a file of `tween export`, run on the CPU by ONNX Runtime or OpenVINO.
 
     It has no parameters: it neither learns nor wears an adapter.
 
     Attributes:
         path: of the file. card: what it says of itself.
+        engine: the backend that runs it, `onnx` or `openvino`.
     """
 
     searches = True  # it computes outside torch
@@ -148,6 +184,7 @@ class Exported(Model):
     def __init__(self, path: Path, card: Card) -> None:
         super().__init__()
         self.path, self.card, self.spec = path, card, card.spec
+        self.engine = ENGINES[path.suffix.lower()]
 
     def __deepcopy__(self, memo: object) -> Exported:
         return Exported(self.path, self.card)  # a file's session cannot be copied, and need not be
@@ -156,7 +193,7 @@ class Exported(Model):
         """Frames `[B, 3, H, W]` and `t` `[B]` -> the frame at `t`."""
         return Prediction(self.run(self._session, scene, t), {})
 
-    def run(self, session: Session, scene: Tensors, t: Tensor) -> Tensor:
+    def run(self, session: Session | IrSession, scene: Tensors, t: Tensor) -> Tensor:
         """The same on a session of its file; a graph takes one picture at a time."""
         shown = []
         for row in range(t.shape[0]):
@@ -164,9 +201,17 @@ class Exported(Model):
             shown.append(session(dict(zip(self.card.inputs, given, strict=False)))[0])
         return torch.cat(shown)
 
+    def session(self, device: str = "cpu") -> Session | IrSession:
+        """What runs its file.
+
+        Raises:
+            BadOption, Conflict: a device that it cannot run on. MissingPackage, BadWeights: as the sessions say.
+        """
+        return Session(self.path, device) if self.engine == "onnx" else IrSession(self.path, device)
+
     @cached_property
-    def _session(self) -> Session:
-        return Session(self.path)
+    def _session(self) -> Session | IrSession:
+        return self.session()
 
 
 def read(path: Path) -> Exported:
@@ -174,18 +219,29 @@ def read(path: Path) -> Exported:
 
     Raises:
         MissingFile: nothing there.
-        BadWeights: it is no ONNX model, or does not say what tween has to know.
+        BadWeights: it is no model of its format, or does not say what tween has to know.
+    """
+    if not path.is_file():
+        raise MissingFile(f"no file {path}", "the path of a file that `tween export` wrote is needed")
+    if ENGINES[path.suffix.lower()] == "openvino":
+        return Exported(path, card_of({PREFIX + key: value for key, value in metadata(path).items()}, str(path)))
+    return Exported(path, card_of(onnx_metadata(path), str(path)))
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """What an ONNX file says of itself.
+
+    Raises:
+        BadWeights: it is no ONNX model.
     """
     import onnx
 
-    if not path.is_file():
-        raise MissingFile(f"no file {path}", "the path of a file that `tween export` wrote is needed")
     try:
         proto = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf raises what it likes on bytes that are none, all of it means one thing
         got = f"{path} ({path.stat().st_size} bytes) cannot be read as ONNX"
         raise BadWeights(got, "a file that `tween export` wrote is needed") from error
-    return Exported(path, card_of({entry.key: entry.value for entry in proto.metadata_props}, str(path)))
+    return {entry.key: entry.value for entry in proto.metadata_props}
 
 
 class Session:

@@ -164,7 +164,7 @@ def load_file(path: Path, *, name: str | None = None, scale: float = 1.0) -> Mod
 
 def opened(path: Path, *, name: str | None = None, scale: float = 1.0) -> tuple[Model, Entry]:
     """A network with the weights of a file, and its row; see `load`."""
-    if path.suffix.lower() == exported.SUFFIX:
+    if path.suffix.lower() in exported.ENGINES:
         return as_exported(path, scale=scale)
     stored = weights.read(path)
     if adapters.KEY in stored.metadata:
@@ -188,7 +188,7 @@ def as_exported(path: Path, *, scale: float = 1.0) -> tuple[Model, Entry]:
 def is_path(name_or_path: str | Path) -> bool:
     """True for what is meant as a file: a Path, or text with a separator or the suffix of a file that can be opened."""
     text = str(name_or_path)
-    suffixes = (*weights.SUFFIXES, exported.SUFFIX)
+    suffixes = (*weights.SUFFIXES, *exported.ENGINES)
     return isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith(suffixes)
 
 
