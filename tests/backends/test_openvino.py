@@ -11,6 +11,7 @@ import torch
 from networks import Small, decibels, ifrnet_s, moving, run, small, straight
 
 from tween.backends import cache, openvino
+from tween.backends.graph import Verb
 from tween.backends.openvino import OpenVinoBackend, settings
 from tween.errors import BadOption
 from tween.models.ifrnet import build
@@ -153,7 +154,7 @@ def test_what_leads_to_a_grid_stays_exact_in_bf16():
     size = (16, 1280)
     model, frames = small(), moving(size)
     scene = model.relate([model.embed(frame) for frame in frames])
-    onnx = openvino.to_onnx(openvino.Verb(model, "render"), [*scene, HALF])
+    onnx = openvino.to_onnx(Verb(model, "render"), [*scene, HALF])
     graph = openvino.core().read_model(onnx)
     exact = {node.get_friendly_name() for node in openvino.grid_arithmetic(graph)}
     kinds = {node.get_type_name() for node in graph.get_ops() if node.get_friendly_name() in exact}

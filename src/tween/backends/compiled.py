@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..models.model import Model, Tensors
 from . import cache as disk
-from .graph import Verb, VerbName, passes_through
+from .graph import Piece, Verb, VerbName, passes_through
 
 Run = Callable[[Sequence[Tensor]], Tensors]
 
@@ -78,11 +78,11 @@ class Compiled:
             self._graphs[key] = self._made(Verb(self._model, verb, parts), inputs)
         return self._graphs[key]
 
-    def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Run:
-        """What runs a verb on inputs of these shapes; from the cache, where it was made before."""
+    def _made(self, piece: Piece, inputs: Sequence[Tensor]) -> Run:
+        """What runs a piece on inputs of these shapes; from the cache, where it was made before."""
         raise NotImplementedError
 
-    def _key(self, verb: Verb, digest: str, ending: str) -> str:
-        """A verb's name in the cache."""
+    def _key(self, piece: Piece, digest: str, ending: str) -> str:
+        """A piece's name in the cache."""
         height, width = self._size
-        return f"{self._label}-{verb.name}-{height}x{width}-{self.precision}-{digest[:24]}.{ending}"
+        return f"{self._label}-{piece.name}-{height}x{width}-{self.precision}-{digest[:24]}.{ending}"

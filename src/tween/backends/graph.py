@@ -27,7 +27,24 @@ LONGEST_SIDE = 16384  # pixels, of a graph for any size
 LEAST_SIDE = 64  # pixels, of frames to trace with: coarse grids keep more than one cell
 
 
-class Verb(nn.Module):
+class Piece(nn.Module):
+    """Part of a model as a graph.
+
+    Args:
+        name: for cached files and messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.training = False
+
+    def input_names(self, count: int) -> list[str]:
+        """Names of `count` inputs, in order."""
+        return [f"x{i}" for i in range(count)]
+
+
+class Verb(Piece):
     """One verb of a model on a flat row of tensors.
 
     Args:
@@ -37,9 +54,8 @@ class Verb(nn.Module):
     """
 
     def __init__(self, model: Model, name: VerbName, parts: Sequence[int] = ()) -> None:
-        super().__init__()
-        self.model, self.name, self.parts = model, name, tuple(parts)
-        self.training = False
+        super().__init__(name)
+        self.model, self.parts = model, tuple(parts)
 
     def forward(self, *tensors: Tensor) -> Tensors:
         if self.name == "embed":
@@ -52,7 +68,7 @@ class Verb(nn.Module):
     def input_names(self, count: int) -> list[str]:
         """Names of `count` inputs, in order."""
         last = ["t"] if self.name == "render" else []
-        return [f"x{i}" for i in range(count - len(last))] + last
+        return super().input_names(count - len(last)) + last
 
 
 class Whole(nn.Module):
@@ -100,10 +116,10 @@ def passes_through(model: Model, name: VerbName) -> bool:
     return model.searches or getattr(type(model), name) is getattr(Model, name)
 
 
-def to_onnx(verb: Verb, inputs: Sequence[Tensor]) -> bytes:
-    """An ONNX model of `verb` for inputs of exactly these shapes, its weights inside. Prints nothing."""
+def to_onnx(piece: Piece, inputs: Sequence[Tensor]) -> bytes:
+    """An ONNX model of `piece` for inputs of exactly these shapes, its weights inside. Prints nothing."""
     apart = tuple(torch.zeros_like(x) for x in inputs)  # one tensor given twice would be exported as one input
-    return _exported(verb, apart, input_names=verb.input_names(len(inputs)))
+    return _exported(piece, apart, input_names=piece.input_names(len(inputs)))
 
 
 def whole_to_onnx(model: Model, size: tuple[int, int] | None) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = (
-    *("tween", "torch", "openvino", "onnx", "onnxscript", "onnxruntime", "ncnn", "pnnx", "nncf", "tensorrt"),
+    *("tween", "torch", "openvino", "numba", "onnx", "onnxscript", "onnxruntime", "ncnn", "pnnx", "nncf", "tensorrt"),
     *("av", "numpy", "opencv-python-headless"),
 )
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

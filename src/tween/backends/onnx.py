@@ -17,7 +17,7 @@ from ..models.exported import Card, Session, providers
 from ..models.model import Model, Tensors
 from . import cache as disk
 from .compiled import Compiled
-from .graph import Verb, to_onnx, whole_to_onnx
+from .graph import Piece, to_onnx, whole_to_onnx
 from .half import to_half
 
 
@@ -42,14 +42,14 @@ class OnnxBackend(Compiled):
         self.device = device
         super().__init__(model, size, label=label)
 
-    def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Graph:
-        names = verb.input_names(len(inputs))
+    def _made(self, piece: Piece, inputs: Sequence[Tensor]) -> Graph:
+        names = piece.input_names(len(inputs))
         shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
-        facts = (self._print, verb.name, shapes, torch.__version__)
-        key = self._key(verb, hashlib.sha256(repr(facts).encode()).hexdigest(), "onnx")
+        facts = (self._print, piece.name, shapes, torch.__version__)
+        key = self._key(piece, hashlib.sha256(repr(facts).encode()).hexdigest(), "onnx")
         stored = disk.fetch(key)
         if stored is None:
-            stored = to_onnx(verb, inputs)
+            stored = to_onnx(piece, inputs)
             disk.store(key, stored)
         return Graph(Session(stored, self.device), names)
 

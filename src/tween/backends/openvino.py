@@ -25,7 +25,7 @@ from ..models.ir import SECTION, SETTINGS, IrSession, core
 from ..models.model import Model, Tensors
 from . import cache as disk
 from .compiled import Compiled
-from .graph import Verb, to_onnx, whole_to_onnx
+from .graph import Piece, to_onnx, whole_to_onnx
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 HEAVY = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
@@ -58,37 +58,47 @@ class OpenVinoBackend(Compiled):
         self.precision = precision
         super().__init__(model, size, label=label)
 
-    def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Graph:
-        names, config = verb.input_names(len(inputs)), settings(self.precision)
+    def _made(self, piece: Piece, inputs: Sequence[Tensor]) -> Graph:
+        names, config = piece.input_names(len(inputs)), settings(self.precision)
         shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
-        facts = (self._print, verb.name, shapes, sorted(config.items()), runtime(), torch.__version__)
-        key = self._key(verb, hashlib.sha256(repr(facts).encode()).hexdigest(), "blob")
+        facts = (self._print, piece.name, shapes, sorted(config.items()), runtime(), torch.__version__)
+        key = self._key(piece, hashlib.sha256(repr(facts).encode()).hexdigest(), "blob")
         stored = disk.fetch(key)
         if stored is not None:
             try:
                 return Graph(core().import_model(io.BytesIO(stored), "CPU", config), names)
             except RuntimeError as error:
                 disk.drop(key, f"OpenVINO cannot read it ({error})")
-        compiled = core().compile_model(ready(to_onnx(verb, inputs), self.precision), "CPU", config)
+        compiled = core().compile_model(ready(to_onnx(piece, inputs), self.precision), "CPU", config)
         disk.store(key, compiled.export_model().getvalue())
         return Graph(compiled, names)
 
 
 class Graph:
-    """One compiled verb."""
+    """One compiled graph.
+
+    Attributes:
+        shapes: of its outputs.
+    """
 
     def __init__(self, compiled: Any, names: Sequence[str]) -> None:
         self._request, self._turn = compiled.create_infer_request(), Lock()
         used = {name: i for i, port in enumerate(compiled.inputs) for name in port.get_names()}
         self._inputs = [used.get(name) for name in names]  # None: an input that the verb does not look at
-        self._outputs = [(tuple(port.shape), torch_type(port.element_type)) for port in compiled.outputs]
+        self.shapes = [tuple(port.shape) for port in compiled.outputs]
+        self._types = [torch_type(port.element_type) for port in compiled.outputs]
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensors:
-        """Inputs and outputs of the verb; the outputs are new, and the caller's."""
+        """Inputs and outputs of the graph; the outputs are new, and the caller's."""
+        outputs = tuple(torch.empty(shape, dtype=dtype) for shape, dtype in zip(self.shapes, self._types, strict=True))
+        self.into(tensors, outputs)
+        return outputs
+
+    def into(self, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """The same, written into tensors of the caller's: contiguous, of the outputs' shapes and types."""
         import openvino as ov
 
         given = [tensor.detach().contiguous() for tensor in tensors]  # OpenVINO borrows memory: hold it
-        outputs = tuple(torch.empty(shape, dtype=dtype) for shape, dtype in self._outputs)
         with self._turn:
             for place, tensor in zip(self._inputs, given, strict=True):
                 if place is not None:
@@ -96,7 +106,6 @@ class Graph:
             for place, tensor in enumerate(outputs):
                 self._request.set_output_tensor(place, ov.Tensor(tensor.numpy(), True))
             self._request.infer()
-        return outputs
 
 
 def has_bf16() -> bool:

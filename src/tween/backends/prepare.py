@@ -14,7 +14,7 @@ from ..ops.canvas import Canvas
 from . import machine
 from .backend import Backend
 
-BACKENDS = ("auto", "torch", "openvino", "onnx", "ncnn", "tensorrt")
+BACKENDS = ("auto", "torch", "fused", "openvino", "onnx", "ncnn", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -22,7 +22,7 @@ class Choice(NamedTuple):
     """What runs a model, and why.
 
     Attributes:
-        backend: `torch`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
+        backend: `torch`, `fused`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
         device: `cpu`, `cuda:0`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `fp32`, `bf16`, `fp16`; of a file that was exported so also `int8`.
         reason: one line for the user.
@@ -35,25 +35,32 @@ class Choice(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """OpenVINO's speed over the torch backend's, of one family on one kind of CPU; both in fp32.
+    """An engine's speed over the torch backend's, of one family on one kind of CPU; both in fp32.
 
     Attributes:
         family: the file in `models` that the network lives in.
-        ratio: torch's time over OpenVINO's, for a gap with one instant in it.
+        engine: the backend.
+        ratio: torch's time over the engine's, for a gap with one instant in it.
         where: network, size, machine, date.
     """
 
     family: str
+    engine: str
     ratio: float
     where: str
 
 
-MEASURED = (  # tween bench --against eager; a family that is not here runs on torch
+NEEDS = {"openvino": "openvino", "fused": "numba"}  # an engine -> the package beside OpenVINO that it is not without
+INSTALL = {"openvino": "pip install openvino", "fused": 'pip install "tween[fused]"'}
+
+# tween bench --against eager; a family that is not here runs on torch. The first that can run is taken.
+MEASURED = (
+    Measured("rife", "fused", 1.8, "RIFE 4.25, 1280x720, 2 threads of an EPYC with AVX2, 2026-11-21"),
     # Taken on a busy machine: CPU time of one thread, --threads 1.
-    Measured("ifrnet", 1.26, "IFRNet-S, 1280x720, one core of a Xeon with AVX-512, 2026-11-21"),
-    Measured("rife", 1.16, "RIFE 4.6, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
-    Measured("lightvfi", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
-    Measured("emavfi", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("rife", "openvino", 1.16, "RIFE 4.6, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("ifrnet", "openvino", 1.26, "IFRNet-S, 1280x720, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("lightvfi", "openvino", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
+    Measured("emavfi", "openvino", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
 )
 
 
@@ -87,6 +94,10 @@ def prepare(
         from .exported import FileBackend
 
         return FileBackend(model, canvas.size, device=choice.device)
+    if choice.backend == "fused":
+        from .fused import FusedBackend
+
+        return FusedBackend(model, canvas.size, precision=choice.precision, label=label)
     if choice.backend == "openvino":
         from .openvino import OpenVinoBackend
 
@@ -213,7 +224,7 @@ def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:
     kind, _, index = asked.partition(":")
     cuda = len(machine.cuda_devices())
     if asked == "auto":
-        if cuda and is_network(model) and backend != "openvino":
+        if cuda and is_network(model) and backend not in NEEDS:
             return "cuda:0", "a CUDA device is here"
         return "cpu", ""
     if asked == "cpu":
@@ -231,32 +242,48 @@ def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:
 
 
 def _engine(model: Model, asked: str, device: str) -> tuple[str, str]:
-    if asked == "openvino":
-        return _openvino(model, device)
+    if asked in NEEDS:
+        return _compiling(model, asked, device)
     if asked == "torch":
         return "torch", "as asked"
     if not is_network(model):
         return "torch", "a classic method has nothing to compile"
     if device != "cpu":
         return "torch", ""
-    row = next((row for row in MEASURED if row.family == family(model)), None)
-    if row is None:
+    rows = [row for row in MEASURED if row.family == family(model) and _can(model, row.engine)]
+    if not rows:
         return "torch", f"no other backend was measured faster for {family(model)}"
-    told = f"openvino was measured {row.ratio:g} times as fast as torch ({row.where})"
-    if row.ratio <= 1:
-        return "torch", told
-    if machine.version("openvino") is None:
-        return "torch", f"{told}, but is not installed: pip install openvino"
-    return "openvino", told
+    missing: list[str] = []
+    for row in rows:
+        told = f"{row.engine} was measured {row.ratio:g} times as fast as torch ({row.where})"
+        if row.ratio > 1 and machine.version("openvino") and machine.version(NEEDS[row.engine]):
+            return row.engine, "; ".join((told, *missing))
+        missing.append(told if row.ratio <= 1 else f"{told}, but is not installed: {INSTALL[row.engine]}")
+    return "torch", "; ".join(missing)
 
 
-def _openvino(model: Model, device: str) -> tuple[str, str]:
-    if machine.version("openvino") is None:
-        raise MissingPackage("OpenVINO is not installed", "--backend openvino needs it", "pip install openvino")
+def _can(model: Model, engine: str) -> bool:
+    """Whether an engine is written for a network."""
+    if engine != "fused":
+        return True
+    from .fused import suits
+
+    return suits(model)
+
+
+def _compiling(model: Model, engine: str, device: str) -> tuple[str, str]:
+    """OpenVINO, or the engine that fuses what lies between its convolutions."""
+    for package, called in (("openvino", "OpenVINO"), (NEEDS[engine], "numba")):
+        if machine.version(package) is None:
+            raise MissingPackage(f"{called} is not installed", f"--backend {engine} needs it", INSTALL[engine])
     if device != "cpu":
-        raise Conflict(f"--backend openvino with --device {device}", "OpenVINO runs on the CPU here", "--device cpu")
-    _must_compile(model, "openvino")
-    return "openvino", "as asked"
+        called = {"openvino": "OpenVINO", "fused": "it"}[engine]
+        raise Conflict(f"--backend {engine} with --device {device}", f"{called} runs on the CPU here", "--device cpu")
+    _must_compile(model, engine)
+    if not _can(model, engine):
+        need = "it is written for RIFE 4, at --scale 1 or less, without an ensemble"
+        raise Conflict(f"--backend {engine} for {family(model)}", need, "--backend openvino")
+    return engine, "as asked"
 
 
 def _precision(model: Model, asked: str, engine: str, device: str) -> tuple[str, str]:
@@ -288,7 +315,7 @@ def _reduced(model: Model, engine: str, device: str) -> tuple[tuple[str, ...], s
 
 
 def _cpu_has_bf16(engine: str) -> bool:
-    if engine == "openvino":
+    if engine in NEEDS:
         from . import openvino
 
         return openvino.has_bf16()

@@ -22,7 +22,7 @@ from ..models.exported import Card
 from ..models.model import Model, Tensors
 from . import cache as disk
 from .compiled import Compiled
-from .graph import Verb, to_onnx, whole_to_onnx
+from .graph import Piece, to_onnx, whole_to_onnx
 from .half import to_half
 
 INSTALL = "pip install tensorrt"
@@ -63,16 +63,16 @@ class TensorRtBackend(Compiled):
         """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1], on the CPU."""
         return super().render(scene, t.to(self.device)).cpu()
 
-    def _made(self, verb: Verb, inputs: Sequence[Tensor]) -> Engine:
+    def _made(self, piece: Piece, inputs: Sequence[Tensor]) -> Engine:
         shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
         gpu = torch.cuda.get_device_name(self.device)
-        facts = (self._print, verb.name, shapes, self.precision, gpu, runtime().__version__, torch.__version__)
-        key = self._key(verb, hashlib.sha256(repr(facts).encode()).hexdigest(), "engine")
+        facts = (self._print, piece.name, shapes, self.precision, gpu, runtime().__version__, torch.__version__)
+        key = self._key(piece, hashlib.sha256(repr(facts).encode()).hexdigest(), "engine")
         plan = disk.fetch(key)
         if plan is None:
-            plan = built(to_onnx(verb, [x.cpu() for x in inputs]), self.precision)
+            plan = built(to_onnx(piece, [x.cpu() for x in inputs]), self.precision)
             disk.store(key, plan)
-        return Engine(plan, verb.input_names(len(inputs)), self.device)
+        return Engine(plan, piece.input_names(len(inputs)), self.device)
 
 
 class Engine:

@@ -1,0 +1,286 @@
+"""RIFE on the CPU with everything between its convolutions fused: OpenVINO computes, numba moves.
+
+    frame --head (OpenVINO)--+
+                             pack -> rows of channels
+    rows of both frames, t --> look --> block 0 (OpenVINO) --> look --> block 1 --> ... --> show --> frame
+
+A graph that is one piece goes through memory some fifty times between two convolutions: warps by planes, resizing up to
+full size and down again, joining, changes of layout. Here each gap is one pass (`passes`), and what a convolution reads
+and writes are buffers that are made once.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ..errors import imported
+from ..models.model import Model, Tensors
+from ..models.rife import Block, Rife
+from .graph import Piece
+from .openvino import Graph, OpenVinoBackend
+
+Numbers = npt.NDArray[np.float32]
+NONE = np.full(6, -1, np.int64)  # where no block was before
+
+
+def suits(model: Model) -> bool:
+    """True for the networks that this is written for: RIFE that looks one way through time, on whole grids."""
+    return isinstance(model, Rife) and not model.ensemble and all(scale == int(scale) for scale in model.scales)
+
+
+class Features(Piece):
+    """The head as a graph: a frame `[1, 3, H, W]` -> `[1, H, W, features]`."""
+
+    def __init__(self, model: Rife) -> None:
+        super().__init__("features")
+        self.head = model.encode
+
+    def forward(self, frame: Tensor) -> Tensor:
+        return self.head(frame).permute(0, 2, 3, 1)
+
+
+class Stack(Piece):
+    """A block's convolutions as a graph, its channels in the order in which `passes` has them.
+
+    `[1, H / grid, W / grid, C]` -> what the last convolution gives, before a shuffle: channels last, those that nobody
+    reads left out.
+
+    Args:
+        index: of the block.
+        block: the block itself, which stays as it is.
+        features: channels of the head.
+        used: how many of the block's own channels are read.
+    """
+
+    def __init__(self, index: int, block: Block, features: int, used: int) -> None:
+        super().__init__(f"block{index}")
+        self.layers = nn.Sequential(*copy.deepcopy((block.conv0, block.convblock, block.lastconv)))
+        first, last = self._first(self.layers), self._last(self.layers)
+        order = reading_order(features, first.in_channels)
+        first.weight = nn.Parameter(first.weight[:, order].contiguous(), requires_grad=False)
+        shuffles = isinstance(self.layers[2], nn.Sequential)
+        kept = [4 * channel + part for part in range(4) for channel in range(used)] if shuffles else list(range(used))
+        last.weight = nn.Parameter(last.weight[:, kept].contiguous(), requires_grad=False)
+        if last.bias is not None:
+            last.bias = nn.Parameter(last.bias[kept].contiguous(), requires_grad=False)
+        if shuffles:
+            self.layers[2] = last
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.layers(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    @staticmethod
+    def _first(layers: nn.Module) -> nn.Conv2d:
+        return next(layer for layer in layers.modules() if isinstance(layer, nn.Conv2d))
+
+    @staticmethod
+    def _last(layers: nn.Module) -> nn.ConvTranspose2d:
+        return next(layer for layer in layers.modules() if isinstance(layer, nn.ConvTranspose2d))
+
+
+def reading_order(features: int, count: int) -> list[int]:
+    """Where the channels that `passes.look` writes stand in what a block was trained to read.
+
+    Args:
+        features: channels of the head.
+        count: channels that the block reads.
+    """
+    both = 6 + 2 * features
+    frames = [*range(3), *range(6, 6 + features), *range(3, 6), *range(6 + features, both)]
+    return (
+        [*frames, *range(count - 4, count), *range(both + 1, count - 4), both] if count > both + 1 else [*frames, both]
+    )
+
+
+class Gap:
+    """What lies between two blocks, before the first or behind the last.
+
+    Attributes:
+        grid: pixels of the frame a cell, of the block to come; 1 for the frame itself.
+        levels: where the blocks before it put what is not in the sum yet.
+        last: where the block just before it did.
+        tables: for each point of a row, between which cells of each level it lies, and where; then for each cell's
+            middle, between which of `last`.
+        keeps: the sum is written back: each pixel is looked at.
+
+    Args:
+        width: of the frame, pixels.
+        levels: of all blocks.
+        open: those that are not in the sum yet.
+    """
+
+    def __init__(self, width: int, grid: int, levels: npt.NDArray[np.int64], open: slice, *, keeps: bool) -> None:
+        self.grid, self.keeps = grid, keeps
+        self.levels = levels[open].copy()
+        self.last = levels[open.stop - 1].copy() if open.stop else NONE
+        cells = np.arange(width // grid)
+        points = cells if grid == 1 else (cells[:, None] * grid + (grid // 2 - 1, grid // 2)).ravel()
+        found = [between(points, row) for row in self.levels]
+        places = np.zeros((2, len(found), len(points)), np.uint64)
+        shares = np.zeros((len(found), len(points)), np.float32)
+        for n, (left, right, share) in enumerate(found):
+            places[0, n], places[1, n], shares[n] = left, right, share
+        left, right, share = between((cells + 0.5) * grid - 0.5, self.last) if open.stop else (cells * 0,) * 3
+        self.tables = places, shares, np.stack([left, right]).astype(np.uint64), share.astype(np.float32)
+
+
+class Step(NamedTuple):
+    """One block: what it reads is made by the gap before it; both buffers are views."""
+
+    graph: Graph
+    gap: Gap
+    read: Tensor
+    said: Tensor
+
+
+def level(size: tuple[int, int], cell: int, shuffled: bool, shape: Sequence[int]) -> tuple[int, int, int, int, int]:
+    """A row of `levels` but for the offset: height, width, pixels a cell, 1 if shuffled, channels a cell."""
+    return size[0] // cell, size[1] // cell, cell, int(shuffled), int(shape[-1]) // (4 if shuffled else 1)
+
+
+def between(places: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
+    """Places along a row of the frame, in pixels -> the cell of a level to the left, to the right, how far between."""
+    at = np.maximum((places + 0.5) / row[3] - 0.5, 0)
+    left = at.astype(np.int64)
+    return left, np.minimum(left + 1, row[2] - 1), at - left
+
+
+class FusedBackend(OpenVinoBackend):
+    """RIFE 4.x on the CPU.
+
+    Args:
+        model: one that `suits`. It must not change afterwards.
+        size: (H, W) of the tensors, multiples of `spec.multiple`.
+        precision: `fp32`, or `bf16`: the convolutions in bf16; motion, warps and the frame in f32.
+        label: the model's name, for the names of cached files.
+
+    Raises:
+        MissingPackage: no OpenVINO, or no numba.
+        BadOption: a precision other than these.
+    """
+
+    name = "fused"
+
+    def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
+        assert suits(model)
+        imported("numba", "numba", "--backend fused needs it", 'pip install "tween[fused]"')
+        super().__init__(model, size, precision=precision, label=label)
+
+    def embed(self, frame: Tensor) -> Tensors:
+        """`[B, 3, *size]` in [0, 1] -> `[B, H, W, lanes]`: a frame and its features, pixel by pixel."""
+        return (torch.stack([self._embedded(one) for one in frame]),)
+
+    def relate(self, context: Sequence[Tensors]) -> Tensors:
+        """Both frames, one after the other."""
+        return tuple(tensor for embedding in context for tensor in embedding)
+
+    def render(self, scene: Tensors, t: Tensor) -> Tensor:
+        """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
+        with self._turn:
+            return torch.stack(
+                [self._rendered(pictures, float(when)) for *pictures, when in zip(*scene, t, strict=True)]
+            )
+
+    def _warm_up(self) -> None:
+        from . import passes
+
+        model, version = self._network(), self._network().version
+        self._passes, self._turn = passes, Lock()
+        self._cores = max(1, torch.get_num_threads())
+        self._threads = ThreadPoolExecutor(self._cores, "tween-rows")
+        channels = 3 + version.features
+        self._frames, self._lanes = (0,) * channels, (0,) * (4 * -(-channels // 4))
+        self._summed = (0,) * (4 if version.renews_mask else 5)
+        self._carried = (0,) * (5 + version.carried - len(self._summed))
+        self._head = self._made(Features(model), [torch.zeros(1, 3, *self._size)]) if version.features else None
+        self._steps, self._end = self._planned()
+        blank = torch.zeros(1, 3, *self._size)
+        self.render(self.relate([self.embed(blank)] * 2), torch.full((1,), 0.5))
+
+    def _network(self) -> Rife:
+        assert isinstance(self._model, Rife)
+        return self._model
+
+    def _planned(self) -> tuple[list[Step], Gap]:
+        """Each block between its buffers, and what lies between the last one and the frame.
+
+        One buffer is read by all blocks in turn; what they say lies in another, block behind block.
+        """
+        model, (height, width) = self._network(), self._size
+        grids = [int(scale) for scale in model.scales]
+        inputs = [(height // grid, width // grid, model.version.inputs(k)) for k, grid in enumerate(grids)]
+        read = torch.empty(max(rows * cells * count for rows, cells, count in inputs))
+        graphs = [self._stack(k, shape) for k, shape in enumerate(inputs)]
+        levels, offset = np.zeros((len(grids), 6), np.int64), 0
+        for index, (grid, graph) in enumerate(zip(grids, graphs, strict=True)):
+            block = model.get_submodule(f"block{index}")
+            assert isinstance(block, Block)
+            levels[index] = offset, *level(self._size, grid * block.coarser, block.coarser == 1, graph.shapes[0])
+            offset += int(np.prod(graph.shapes[0]))
+        self._lows = torch.empty(offset)
+        keeps = any(grid <= 2 for grid in grids[1:])
+        self._motion = np.empty(height * width * len(self._summed) if keeps else 0, np.float32)
+        steps, summed = [], 0
+        for index, (grid, shape, graph) in enumerate(zip(grids, inputs, graphs, strict=True)):
+            gap = Gap(width, grid, levels, slice(summed, index), keeps=index > 0 and grid <= 2)
+            if gap.keeps:
+                summed = index
+            start = int(levels[index, 0])
+            said = self._lows[start : start + int(np.prod(graph.shapes[0]))].view(graph.shapes[0])
+            steps.append(Step(graph, gap, read[: int(np.prod(shape))].view(1, *shape), said))
+        return steps, Gap(width, 1, levels, slice(summed, len(grids)), keeps=False)
+
+    def _stack(self, index: int, shape: tuple[int, int, int]) -> Graph:
+        """A block's convolutions, compiled for rows of this (H, W, C)."""
+        model = self._network()
+        block = model.get_submodule(f"block{index}")
+        assert isinstance(block, Block)
+        used = 5 + (model.version.carried if index + 1 < len(model.scales) else 0)
+        return self._made(Stack(index, block, model.version.features, used), [torch.zeros(1, *shape)])
+
+    def _embedded(self, frame: Tensor) -> Tensor:
+        """`[3, H, W]` -> `[H, W, lanes]`."""
+        height, width = self._size
+        features = self._head([frame[None]])[0][0] if self._head else torch.empty(height, width, 0)
+        out = torch.empty(height, width, len(self._lanes))
+        given = frame.contiguous().numpy(), features.numpy()
+        self._in_rows(height, partial(self._passes.pack, *given, self._lanes, out.view(-1).numpy()))
+        return out
+
+    def _rendered(self, pictures: Sequence[Tensor], t: float) -> Tensor:
+        """Two rows of channels and an instant -> `[3, H, W]`."""
+        size, lows = self._size, self._lows.numpy()
+        both = tuple(picture.reshape(-1).numpy() for picture in pictures)
+        so_far = np.empty(0, np.float32)  # the sum of what the blocks said, once one keeps it
+        for step in self._steps:
+            gap = step.gap
+            if gap.keeps and not so_far.size:
+                so_far = self._motion
+                so_far[:] = 0
+            seen = both, so_far, lows, gap.levels, gap.last, gap.tables, gap.grid, int(gap.keeps), np.float32(t)
+            sizes = self._frames, self._lanes, self._summed, self._carried
+            into = step.read.view(-1).numpy()
+            self._in_rows(size[0] // gap.grid, partial(self._passes.look, size, *seen, *sizes, into))
+            step.graph.into([step.read], [step.said])
+        out, end = torch.empty(3, *size), self._end
+        seen_last = both, so_far, lows, end.levels, end.last, end.tables
+        self._in_rows(size[0], partial(self._passes.show, size, *seen_last, self._lanes, self._summed, out.numpy()))
+        return out
+
+    def _in_rows(self, count: int, work: Callable[[tuple[int, int]], None]) -> None:
+        """Do a picture of so many rows, each thread some of them."""
+        parts = min(count, 2 * self._cores)
+        edges = [count * k // parts for k in range(parts + 1)]
+        for _ in self._threads.map(work, itertools.pairwise(edges)):
+            pass
