@@ -20,7 +20,13 @@ T = torch.tensor([0.3])
 BY_NUMBER = {version.number: version for version in VERSIONS}
 # one of each kind: no head, mask that is added, head, grouped, carried, five blocks, a grid left out
 QUICK = ("4.2",)
-SLOW = ("4.25", "4.0", "4.5", "4.6", "4.7", "4.12.lite", "4.14.lite", "4.21", "4.25.lite", "4.26.heavy")
+SLOW = ("4.0", "4.25")
+LONG = ("4.5", "4.6", "4.7", "4.12.lite", "4.14.lite", "4.21", "4.25.lite", "4.26.heavy")
+KINDS = [
+    *QUICK,
+    *[pytest.param(number, marks=pytest.mark.slow) for number in SLOW],
+    *[pytest.param(number, marks=pytest.mark.long) for number in LONG],
+]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +58,7 @@ def both(model, size, t=T, batch=1):
     return run(FusedBackend(model, size), frames, t), straight(model, frames, t), flow
 
 
-@pytest.mark.parametrize("number", [*QUICK, *[pytest.param(number, marks=pytest.mark.slow) for number in SLOW]])
+@pytest.mark.parametrize("number", KINDS)
 def test_it_shows_what_torch_shows(number):
     model = network(number)
     got, wanted, flow = both(model, at_least(model))
