@@ -174,7 +174,7 @@ class FusedBackend(OpenVinoBackend):
 
     def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
         assert suits(model)
-        imported("numba", "numba", "--backend fused needs it", 'pip install "tween[fused]"')
+        imported("numba", "numba", "--backend fused needs it", "pip install numba")
         super().__init__(model, size, precision=precision, label=label)
 
     def embed(self, frame: Tensor) -> Tensors:

@@ -51,7 +51,7 @@ class Measured(NamedTuple):
 
 
 NEEDS = {"openvino": "openvino", "fused": "numba"}  # an engine -> the package beside OpenVINO that it is not without
-INSTALL = {"openvino": "pip install openvino", "fused": 'pip install "tween[fused]"'}
+INSTALL = {"openvino": "pip install openvino", "fused": "pip install numba"}
 
 # tween bench --against eager; a family that is not here runs on torch. The first that can run is taken.
 MEASURED = (

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MissingPackage
-from .model import Model, Prediction, Spec, Tensors
+from .model import Later, Model, Prediction, Spec, Tensors
 
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
@@ -82,9 +83,31 @@ class Dis(Model):
             )
         ]
         frame = torch.from_numpy(stacked([picture for picture, _ in seen])).permute(0, 3, 1, 2)
-        flow = torch.from_numpy(stacked([moved for _, moved in seen]))
-        mask = (1 - t.to(first).view(-1, 1, 1, 1)).expand_as(first[:, :1])
-        return Prediction(frame.to(first), {"flow": flow.to(first.device), "mask": mask})
+        return Prediction(frame.to(first), Later(partial(told, first, [moved for _, moved in seen], t)))
+
+
+def told(frame: Tensor, moved: Sequence[Array], t: Tensor) -> dict[str, Tensor]:
+    """What `render` tells beside the frame.
+
+    Args:
+        frame: the first, `[B, 3, H, W]`.
+        moved: for each picture the mean motion of its guesses, first -> last, `[h, w, 2]` in pixels of the frame.
+        t: `[B]`.
+    """
+    cv2 = opencv()
+    size = (frame.shape[-1], frame.shape[-2])
+    flows = []
+    for motion, when in zip(moved, t.tolist(), strict=True):
+        planes = cv2.split(motion)
+        flows.append(np.stack([cv2.resize(share * plane, size) for share in (-when, 1 - when) for plane in planes]))
+    mask = (1 - t.to(frame).view(-1, 1, 1, 1)).expand_as(frame[:, :1])
+    return {"flow": torch.from_numpy(stacked(flows)).to(frame.device), "mask": mask}
+
+
+@cache
+def has_numba() -> bool:
+    """True where the last step can be done in one pass."""
+    return find_spec("numba") is not None
 
 
 def opencv() -> Any:
@@ -103,15 +126,6 @@ class View(NamedTuple):
 
     picture: Array
     luma: Array
-
-
-class Guess(NamedTuple):
-    """One idea of what is at t: the mean of both frames under a motion `[h, w, 2]` (first -> last, in pixels of the
-    luma), as `[H, W, 3]`; and its weight `[h, w]`."""
-
-    picture: Array
-    motion: Array
-    weight: Array
 
 
 def pictures(frames: Tensor) -> list[Array]:
@@ -154,23 +168,51 @@ def dense_search(a: Array, b: Array) -> Array:
 
 
 def in_between(first: View, last: View, motion: Array, t: float) -> tuple[Array, Array]:
-    """The picture at `t` `[H, W, 3]`, and the mean flow of the guesses from there to both frames `[4, H, W]`."""
-    cv2 = opencv()
-
-    ahead, back = at_once(
-        lambda: guess(first, last, carried(motion[0], t), t),
-        lambda: guess(first, last, -carried(motion[1], 1 - t), t),
-    )
-    still = STILLNESS * agreement(first.luma, last.luma) + DOUBT
-    total = ahead.weight + back.weight + still
+    """The picture at `t` `[H, W, 3]`, and the mean motion of the guesses, first -> last, `[h, w, 2]` in pixels of the
+    picture."""
     size = first.picture.shape[1::-1]
-    shares = [SCALE * cv2.resize(weight / total, size) for weight in (ahead.weight, back.weight, still)]
-    moving = cv2.blendLinear(ahead.picture, back.picture, shares[0], shares[1])
+    in_one_pass = size[0] * size[1] > SMALL_PICTURE and has_numba()
+
+    def ahead() -> tuple[Fit, Array | None]:
+        return guess(first, last, carried(motion[0], t), t, looks=not in_one_pass)
+
+    def back() -> tuple[Fit, Array | None]:
+        return guess(first, last, -carried(motion[1], 1 - t), t, looks=not in_one_pass)
+
+    (one, seen_one), (other, seen_other) = at_once(ahead, back)
+    still = STILLNESS * agreement(first.luma, last.luma) + DOUBT
+    total = one.weight + other.weight + still
+    weights = one.weight / total, other.weight / total, still / total
+    if seen_one is None or seen_other is None:
+        picture = fused(first, last, (one, other), weights, t)
+    else:
+        picture = blended(first, last, (seen_one, seen_other), weights, t)
+    mean = one.motion * weights[0][..., None] + other.motion * weights[1][..., None]
+    return picture, scaled(mean, size)
+
+
+def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequence[Array], t: float) -> Array:
+    """What two guesses show and a third, that nothing moves, by their weights `[h, w]`, which add up to 1."""
+    cv2 = opencv()
+    size = first.picture.shape[1::-1]
+    shares = [SCALE * cv2.resize(weight, size) for weight in weights]
+    moving = cv2.blendLinear(*seen, shares[0], shares[1])
     resting = cv2.addWeighted(first.picture, 1 - t, last.picture, t, 0)
-    picture = cv2.blendLinear(moving, resting, shares[0] + shares[1], shares[2])
-    mean = ahead.motion * (ahead.weight / total)[..., None] + back.motion * (back.weight / total)[..., None]
-    planes = cv2.split(scaled(mean, size))
-    return picture, np.stack([cv2.resize(share * plane, size) for share in (-t, 1 - t) for plane in planes])
+    return cv2.blendLinear(moving, resting, shares[0] + shares[1], shares[2])
+
+
+def fused(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float) -> Array:
+    """The same in one pass over the picture, which looks the guesses up as it goes."""
+    from .mix import FIELD, mixed
+
+    size = first.picture.shape[1::-1]
+    field = np.empty((*first.luma.shape, FIELD), np.float32)
+    for place, fit in enumerate(fits):
+        field[..., 2 * place : 2 * place + 2] = scaled(fit.motion, size)
+        field[..., 4 + 2 * place], field[..., 5 + 2 * place] = trusted(fit, t)
+    for place, weight in enumerate(weights, 8):
+        field[..., place] = weight
+    return mixed(first.picture, last.picture, field, t, opencv().getNumThreads())
 
 
 def carried(motion: Array, t: float) -> Array:
@@ -181,12 +223,14 @@ def carried(motion: Array, t: float) -> Array:
 
 
 class Fit(NamedTuple):
-    """How far the frames agree under a motion, and how much of each pixel's way lies within both; all `[h, w]`."""
+    """How far the frames agree under a motion `[h, w, 2]`, and how much of each pixel's way lies within both; but for
+    the motion all `[h, w]`."""
 
     agree: Array
     in_first: Array
     in_last: Array
     weight: Array
+    motion: Array
 
 
 def fitted(first: View, last: View, motion: Array, t: float) -> Fit:
@@ -195,21 +239,28 @@ def fitted(first: View, last: View, motion: Array, t: float) -> Fit:
     agree = agreement(looked_up(first.luma, motion, -t), looked_up(last.luma, motion, 1 - t))
     in_first, in_last = inside(motion, -t), inside(motion, 1 - t)
     both = in_first * in_last
-    return Fit(agree, in_first, in_last, both * agree + (1 - both) * UNSEEN + DOUBT)
+    return Fit(agree, in_first, in_last, both * agree + (1 - both) * UNSEEN + DOUBT, motion)
 
 
-def guess(first: View, last: View, motion: Array, t: float) -> Guess:
-    """Both frames brought to `t` under one motion, and how far they agree."""
+def trusted(fit: Fit, t: float) -> tuple[Array, Array]:
+    """How far the first frame is trusted at `t`, and the last, `[h, w]`; not adding up to 1."""
     cv2 = opencv()
-    agree, in_first, in_last, weight = fitted(first, last, motion, t)
+    return (1 - t) * cv2.max(fit.in_first, fit.agree) + DOUBT, t * cv2.max(fit.in_last, fit.agree) + DOUBT
+
+
+def guess(first: View, last: View, motion: Array, t: float, *, looks: bool) -> tuple[Fit, Array | None]:
+    """How far the frames agree under one idea of the motion, and, if it `looks`, their mean under it, `[H, W, 3]`."""
+    cv2 = opencv()
+    fit = fitted(first, last, motion, t)
+    if not looks:
+        return fit, None
     size = first.picture.shape[1::-1]
     full = enlarged(motion, size)
     seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
-    if min(in_first.min(), in_last.min()) == 1:
-        return Guess(cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0), motion, weight)
-    trust_first, trust_last = cv2.max(in_first, agree), cv2.max(in_last, agree)
-    shares = [cv2.resize(SCALE * part, size) for part in ((1 - t) * trust_first + DOUBT, t * trust_last + DOUBT)]
-    return Guess(cv2.blendLinear(seen_first, seen_last, *shares), motion, weight)
+    if min(fit.in_first.min(), fit.in_last.min()) == 1:
+        return fit, cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0)
+    shares = [cv2.resize(SCALE * part, size) for part in trusted(fit, t)]
+    return fit, cv2.blendLinear(seen_first, seen_last, *shares)
 
 
 def inside(motion: Array, share: float) -> Array:

@@ -7,8 +7,9 @@ for each instant  render    what is seen at t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -54,7 +55,27 @@ class Prediction(NamedTuple):
     """
 
     frame: Tensor
-    aux: dict[str, Tensor]
+    aux: Mapping[str, Tensor]
+
+
+class Later(Mapping[str, Tensor]):
+    """An `aux` that is made when somebody looks at it: what shows a video does not.
+
+    Args:
+        make: what makes it; called once at most.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
+        self._make = cache(make)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._make()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return len(self._make())
 
 
 class Batch(NamedTuple):

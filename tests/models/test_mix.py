@@ -1,0 +1,91 @@
+"""The last step of `dis` in one pass: the same picture as OpenCV's twenty passes, whatever the motion and the size."""
+
+import numpy as np
+import pytest
+import torch
+from test_classic import texture
+
+from tween.models import dis, zoo
+from tween.ops.canvas import to_integer
+
+pytest.importorskip("numba")
+from tween.models.mix import FIELD, between, mixed
+
+SIZE = (521, 643)  # more pixels than are looked up bicubically, and odd: the half-size grid is no half
+
+
+def shown(monkeypatch, t, *, in_one_pass, size=SIZE, shift=(17.0, -9.0)):
+    monkeypatch.setattr(dis, "has_numba", lambda: in_one_pass)
+    model, frames = zoo.load("dis"), (texture(*size), texture(*size, shift=shift))
+    with torch.inference_mode():
+        return model(torch.stack(frames, 1), torch.tensor([t]))
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 0.5, 1.0])
+def test_it_shows_what_the_passes_show(monkeypatch, t):
+    one, many = shown(monkeypatch, t, in_one_pass=True), shown(monkeypatch, t, in_one_pass=False)
+    assert float((one.frame - many.frame).abs().max()) < 2e-5
+    assert torch.equal(one.aux["flow"], many.aux["flow"])
+    assert float(one.aux["flow"].abs().max()) > 3  # pixels: things moved, also over the border
+
+
+def test_it_is_really_taken(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the one pass")
+
+    monkeypatch.setattr("tween.models.mix.mixed", refuse)
+    with pytest.raises(AssertionError, match="the one pass"):
+        shown(monkeypatch, 0.5, in_one_pass=True)
+    shown(monkeypatch, 0.5, in_one_pass=False)
+    shown(monkeypatch, 0.5, in_one_pass=True, size=(90, 124))  # small pictures are looked up bicubically
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_equal_frames_give_that_frame_back(monkeypatch, dtype):
+    monkeypatch.setattr(dis, "has_numba", lambda: True)
+    kept = to_integer(texture(*SIZE), dtype)
+    picture = kept.float() / torch.iinfo(dtype).max
+    with torch.inference_mode():
+        frame = zoo.load("dis")(torch.stack((picture, picture), 1), torch.tensor([0.3])).frame
+    assert torch.equal(to_integer(frame, dtype), kept)
+
+
+def pieces(size=(40, 60), seed=0):
+    rng = np.random.default_rng(seed)
+    first, last = rng.random((2, *size, 3), dtype=np.float32)
+    field = rng.random((20, 30, FIELD), dtype=np.float32) + 0.1
+    field[..., :4] = rng.normal(0, 30, (20, 30, 4))  # far over the border
+    return first, last, field
+
+
+def test_threads_do_not_show():
+    first, last, field = pieces()
+    assert np.array_equal(mixed(first, last, field, 0.4, 1), mixed(first, last, field, 0.4, 5))
+    assert np.array_equal(mixed(first, last, field, 0.4, 1), mixed(first, last, field, 0.4, 100))
+
+
+def test_it_is_a_mean():
+    first, last, field = pieces()
+    out = mixed(np.full_like(first, 0.25), np.full_like(last, 0.25), field, 0.4, 2)
+    assert np.abs(out - 0.25).max() < 1e-6
+    out = mixed(first, last, field, 0.4, 2)
+    assert out.min() >= min(first.min(), last.min()) - 1e-6
+    assert out.max() <= max(first.max(), last.max()) + 1e-6
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e30])
+def test_a_motion_that_is_no_number_breaks_nothing(odd):
+    first, last, field = pieces()
+    before = mixed(first, last, field, 0.4, 2)
+    broken = field.copy()
+    broken[3:6, 5:9, :4] = odd
+    out = mixed(first, last, broken, 0.4, 2)
+    assert np.array_equal(out[20:], before[20:])
+    assert np.isfinite(out[20:]).all()
+
+
+def test_a_table_of_places():
+    left, right, share = between(6, 3)
+    assert left.tolist() == [0, 0, 0, 1, 1, 2]
+    assert right.tolist() == [1, 1, 1, 2, 2, 2]
+    assert np.allclose(share, [0, 0.25, 0.75, 0.25, 0.75, 0.25])
