@@ -37,7 +37,7 @@ HALF = torch.tensor([0.5])
 ONE, ANY = "one size", "any size"  # to trace for any size takes four times as long
 QUICK = {(name, "ncnn", ANY) for name in ("ifrnet-t", "lightvfi-16")}
 SLOW = {  # what has something of its own in its graph; the rest, and all for any size, takes minutes
-    *((name, "onnx", ONE) for name in ("rife-4.6", "deformvfi")),
+    ("rife-4.6", "onnx", ONE),
     ("rife-4.25", "openvino", ONE),
     *((name, "ncnn", ANY) for name in ("rife-4.6", "ifrvp-fast-any")),
 }

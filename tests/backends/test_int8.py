@@ -373,7 +373,7 @@ def test_not_a_film():
 
 
 NETWORKS = [
-    pytest.param("rife-4.6", marks=pytest.mark.slow),
+    pytest.param("rife-4.6", marks=pytest.mark.long),
     *(pytest.param(name, marks=pytest.mark.long) for name in ("ifrnet-s", "rife-4.25", "lightvfi", "lift-15-kubin")),
     *(pytest.param(name, marks=pytest.mark.long) for name in ("emavfi-small", "ifrvp-fast-any", "deformvfi")),
 ]

@@ -117,13 +117,13 @@ class Gap:
     Args:
         width: of the frame, pixels.
         levels: of all blocks.
-        open: those that are not in the sum yet.
+        fresh: those that are not in the sum yet.
     """
 
-    def __init__(self, width: int, grid: int, levels: npt.NDArray[np.int64], open: slice, *, keeps: bool) -> None:
+    def __init__(self, width: int, grid: int, levels: npt.NDArray[np.int64], fresh: slice, *, keeps: bool) -> None:
         self.grid, self.keeps = grid, keeps
-        self.levels = levels[open].copy()
-        self.last = levels[open.stop - 1].copy() if open.stop else NONE
+        self.levels = levels[fresh].copy()
+        self.last = levels[fresh.stop - 1].copy() if fresh.stop else NONE
         cells = np.arange(width // grid)
         points = cells if grid == 1 else (cells[:, None] * grid + (grid // 2 - 1, grid // 2)).ravel()
         found = [between(points, row) for row in self.levels]
@@ -131,7 +131,7 @@ class Gap:
         shares = np.zeros((len(found), len(points)), np.float32)
         for n, (left, right, share) in enumerate(found):
             places[0, n], places[1, n], shares[n] = left, right, share
-        left, right, share = between((cells + 0.5) * grid - 0.5, self.last) if open.stop else (cells * 0,) * 3
+        left, right, share = between((cells + 0.5) * grid - 0.5, self.last) if fresh.stop else (cells * 0,) * 3
         self.tables = places, shares, np.stack([left, right]).astype(np.uint64), share.astype(np.float32)
 
 
@@ -201,6 +201,7 @@ class FusedBackend(OpenVinoBackend):
         self._threads = ThreadPoolExecutor(self._cores, "tween-rows")
         channels = 3 + version.features
         self._frames, self._lanes = (0,) * channels, (0,) * (4 * -(-channels // 4))
+        assert len(self._lanes) <= channels + 1  # else the passes would write behind a row
         self._summed = (0,) * (4 if version.renews_mask else 5)
         self._carried = (0,) * (5 + version.carried - len(self._summed))
         self._head = self._made(Features(model), [torch.zeros(1, 3, *self._size)]) if version.features else None
@@ -254,7 +255,7 @@ class FusedBackend(OpenVinoBackend):
         height, width = self._size
         features = self._head([frame[None]])[0][0] if self._head else torch.empty(height, width, 0)
         out = torch.empty(height, width, len(self._lanes))
-        given = frame.contiguous().numpy(), features.numpy()
+        given = frame.detach().contiguous().numpy(), features.numpy()
         self._in_rows(height, partial(self._passes.pack, *given, self._lanes, out.view(-1).numpy()))
         return out
 

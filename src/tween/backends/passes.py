@@ -13,28 +13,19 @@ are the "points" below: two a cell and axis, or one on a grid of 1.
 width, pixels of the frame a cell, 1 where four neighbours share a place (a shuffle that is still to come) and 0 where
 not, channels a cell. The channels are the flow (x, y to frame 0, x, y to frame 1, in cells), the mask, what is carried.
 
-A pass does the rows it is told to and lets go of Python's lock: threads share a picture. Importing this needs numba.
-How it is written follows from what LLVM can put into vectors: places are unsigned, as a signed one might count from
-the end; what is as long as a tuple has a length that is known when it compiles; four results are made before the first
-is stored.
+A pass does the rows it is told to. What is as long as a tuple has a length that is known when it compiles; four results
+are made before the first is stored, so that LLVM makes a vector of them. Importing this needs numba.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numba import njit
 
-# Sums may be put in another order; that a flow is no number must still be seen.
-FAST: Final = {"contract", "reassoc", "arcp", "nsz"}
-compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-inlined: Any = njit(nogil=True, inline="always", error_model="numpy", fastmath=FAST)
+from ..ops.jit import F, U, compiled, inlined
 
-# To a type checker an array's numbers are no numbers.
-U: Any = np.uint64
-F: Any = np.float32
 ONE, TWO, THREE, FOUR = U(1), U(2), U(3), U(4)
 
 

@@ -1,7 +1,6 @@
 """The last step of `dis` in one pass over the picture, compiled by numba: both guesses looked up, weighed and mixed.
 
-OpenCV does the same in some twenty passes, each through memory. Importing this needs numba; rows are shared among
-threads, for numba lets go of Python's lock. Places are unsigned, as a signed one might count from the end.
+OpenCV does the same in some twenty passes, each through memory. Importing this needs numba.
 """
 
 from __future__ import annotations
@@ -12,17 +11,12 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
+
+from ..ops.jit import F, U, compiled, inlined
 
 Array = np.ndarray[Any, Any]
 
 FIELD: Final = 11  # numbers a pixel of the half-size field
-FAST: Final = {"contract", "reassoc", "arcp", "nsz"}  # that a motion is no number must still be seen
-compiled: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-inlined: Any = njit(nogil=True, inline="always", error_model="numpy", fastmath=FAST)
-# To a type checker an array's numbers are no numbers.
-U: Any = np.uint64
-F: Any = np.float32
 
 
 @inlined
