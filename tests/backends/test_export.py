@@ -38,7 +38,6 @@ ONE, ANY = "one size", "any size"  # to trace for any size takes four times as l
 QUICK = {(name, "ncnn", ANY) for name in ("ifrnet-t", "lightvfi-16")}
 SLOW = {  # what has something of its own in its graph; the rest, and all for any size, takes minutes
     ("rife-4.6", "onnx", ONE),
-    ("rife-4.25", "openvino", ONE),
     *((name, "ncnn", ANY) for name in ("rife-4.6", "ifrvp-fast-any")),
 }
 LEAST_DB = {"onnx": 80, "openvino": 80, "ncnn": 80}

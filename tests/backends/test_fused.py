@@ -206,5 +206,5 @@ def test_asked_for_in_vain(monkeypatch):
 
 def test_prepare_gives_it():
     model = network("4.2")
-    backend = prepare.prepare(model, (50, 60), backend="fused", precision="fp32", label="rife-4.2@test")
+    backend = prepare.prepare(model, (20, 60), backend="fused", precision="fp32", label="rife-4.2@test")
     assert (backend.name, backend.device, backend.precision) == ("fused", "cpu", "fp32")

@@ -64,7 +64,7 @@ def classifiers(tmp_path, monkeypatch):
 
 def each():
     """Every recipe; those of large networks take minutes."""
-    large = ("deformvfi", "emavfi", "ifrnet-b", "ifrnet-l", "ifrnet-s-gopro8x", "ifrvp-", "lift-", "rife-", "weights-")
+    large = ("deformvfi", "emavfi", "ifrnet-", "ifrvp-", "lift-", "lightvfi", "rife-", "weights-")
     for path in RECIPES:
         yield pytest.param(path, id=path.stem, marks=pytest.mark.long if path.stem.startswith(large) else ())
 
