@@ -1,9 +1,10 @@
 """Resizing: half-pixel centres, and flows whose pixels grow with the grid."""
 
+import numpy as np
 import pytest
 import torch
 
-from tween.ops.resize import resize, resize_flow
+from tween.ops.resize import neighbours, resize, resize_flow
 
 
 def test_factor_1_is_the_same_tensor():
@@ -32,3 +33,12 @@ def test_a_flow_means_the_same_motion_after_resizing(factor):
     flow = torch.tensor([3.0, -5.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
     bigger = resize_flow(flow, factor)
     assert torch.equal(bigger, (flow * factor)[..., :1, :1].expand_as(bigger))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 16])
+def test_neighbours_are_those_of_a_resize(factor):
+    small = torch.rand(7)
+    large = resize(small.view(1, 1, 1, 7).expand(1, 1, 7, 7), factor)[0, 0, 0].numpy()
+    left, right, share = neighbours(np.arange(7 * factor), factor, 7)
+    row = small.numpy()
+    assert np.allclose(row[left] + (row[right] - row[left]) * share, large, atol=1e-6)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ..errors import imported
 from ..models.model import Model, Tensors
 from ..models.rife import Block, Rife
+from ..ops.resize import neighbours
 from .graph import Piece
 from .openvino import Graph, OpenVinoBackend
 
@@ -108,10 +109,6 @@ class Gap:
 
     Attributes:
         grid: pixels of the frame a cell, of the block to come; 1 for the frame itself.
-        levels: where the blocks before it put what is not in the sum yet.
-        last: where the block just before it did.
-        tables: for each point of a row, between which cells of each level it lies, and where; then for each cell's
-            middle, between which of `last`.
         keeps: the sum is written back: each pixel is looked at.
 
     Args:
@@ -122,17 +119,22 @@ class Gap:
 
     def __init__(self, width: int, grid: int, levels: npt.NDArray[np.int64], fresh: slice, *, keeps: bool) -> None:
         self.grid, self.keeps = grid, keeps
-        self.levels = levels[fresh].copy()
-        self.last = levels[fresh.stop - 1].copy() if fresh.stop else NONE
+        self._levels = levels[fresh].copy()
+        self._last = levels[fresh.stop - 1].copy() if fresh.stop else NONE
         cells = np.arange(width // grid)
         points = cells if grid == 1 else (cells[:, None] * grid + (grid // 2 - 1, grid // 2)).ravel()
-        found = [between(points, row) for row in self.levels]
-        places = np.zeros((2, len(found), len(points)), np.uint64)
-        shares = np.zeros((len(found), len(points)), np.float32)
-        for n, (left, right, share) in enumerate(found):
-            places[0, n], places[1, n], shares[n] = left, right, share
-        left, right, share = between((cells + 0.5) * grid - 0.5, self.last) if fresh.stop else (cells * 0,) * 3
-        self.tables = places, shares, np.stack([left, right]).astype(np.uint64), share.astype(np.float32)
+        self._places = np.zeros((2, len(self._levels), len(points)), np.uint64)
+        self._shares = np.zeros((len(self._levels), len(points)), np.float32)
+        for n, row in enumerate(self._levels):
+            self._places[0, n], self._places[1, n], self._shares[n] = neighbours(points, row[3], row[2])
+        # where there is no block before, `last` is -1 and nobody looks
+        left, right, self._parts = neighbours((cells + 0.5) * grid - 0.5, self._last[3], max(1, self._last[2]))
+        self._middles = np.stack([left, right])
+
+    def known(self, passes: Any, total: Numbers, lows: Numbers) -> Any:
+        """A `passes.Known` of what the blocks have said so far."""
+        tables = self._places, self._shares, self._middles, self._parts
+        return passes.Known(total, lows, self._levels, self._last, *tables)
 
 
 class Step(NamedTuple):
@@ -147,13 +149,6 @@ class Step(NamedTuple):
 def level(size: tuple[int, int], cell: int, shuffled: bool, shape: Sequence[int]) -> tuple[int, int, int, int, int]:
     """A row of `levels` but for the offset: height, width, pixels a cell, 1 if shuffled, channels a cell."""
     return size[0] // cell, size[1] // cell, cell, int(shuffled), int(shape[-1]) // (4 if shuffled else 1)
-
-
-def between(places: npt.NDArray[Any], row: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
-    """Places along a row of the frame, in pixels -> the cell of a level to the left, to the right, how far between."""
-    at = np.maximum((places + 0.5) / row[3] - 0.5, 0)
-    left = at.astype(np.int64)
-    return left, np.minimum(left + 1, row[2] - 1), at - left
 
 
 class FusedBackend(OpenVinoBackend):
@@ -199,11 +194,10 @@ class FusedBackend(OpenVinoBackend):
         self._passes, self._turn = passes, Lock()
         self._cores = max(1, torch.get_num_threads())
         self._threads = ThreadPoolExecutor(self._cores, "tween-rows")
-        channels = 3 + version.features
-        self._frames, self._lanes = (0,) * channels, (0,) * (4 * -(-channels // 4))
-        assert len(self._lanes) <= channels + 1  # else the passes would write behind a row
-        self._summed = (0,) * (4 if version.renews_mask else 5)
-        self._carried = (0,) * (5 + version.carried - len(self._summed))
+        frames, summed = 3 + version.features, 4 if version.renews_mask else 5
+        counts = frames, 4 * -(-frames // 4), summed, 5 + version.carried - summed
+        assert counts[1] <= frames + 1  # else the passes would write behind a row
+        self._channels = passes.Channels(*((0,) * count for count in counts))
         self._head = self._made(Features(model), [torch.zeros(1, 3, *self._size)]) if version.features else None
         self._steps, self._end = self._planned()
         blank = torch.zeros(1, 3, *self._size)
@@ -231,7 +225,7 @@ class FusedBackend(OpenVinoBackend):
             offset += int(np.prod(graph.shapes[0]))
         self._lows = torch.empty(offset)
         keeps = any(grid <= 2 for grid in grids[1:])
-        self._motion = np.empty(height * width * len(self._summed) if keeps else 0, np.float32)
+        self._motion = np.empty(height * width * len(self._channels.summed) if keeps else 0, np.float32)
         steps, summed = [], 0
         for index, (grid, shape, graph) in enumerate(zip(grids, inputs, graphs, strict=True)):
             gap = Gap(width, grid, levels, slice(summed, index), keeps=index > 0 and grid <= 2)
@@ -254,29 +248,27 @@ class FusedBackend(OpenVinoBackend):
         """`[3, H, W]` -> `[H, W, lanes]`."""
         height, width = self._size
         features = self._head([frame[None]])[0][0] if self._head else torch.empty(height, width, 0)
-        out = torch.empty(height, width, len(self._lanes))
+        out = torch.empty(height, width, len(self._channels.lanes))
         given = frame.detach().contiguous().numpy(), features.numpy()
-        self._in_rows(height, partial(self._passes.pack, *given, self._lanes, out.view(-1).numpy()))
+        self._in_rows(height, partial(self._passes.pack, *given, self._channels.lanes, out.view(-1).numpy()))
         return out
 
     def _rendered(self, pictures: Sequence[Tensor], t: float) -> Tensor:
         """Two rows of channels and an instant -> `[3, H, W]`."""
         size, lows = self._size, self._lows.numpy()
         both = tuple(picture.reshape(-1).numpy() for picture in pictures)
-        so_far = np.empty(0, np.float32)  # the sum of what the blocks said, once one keeps it
+        total = np.empty(0, np.float32)  # of what the blocks said, once one keeps it
         for step in self._steps:
             gap = step.gap
-            if gap.keeps and not so_far.size:
-                so_far = self._motion
-                so_far[:] = 0
-            seen = both, so_far, lows, gap.levels, gap.last, gap.tables, gap.grid, int(gap.keeps), np.float32(t)
-            sizes = self._frames, self._lanes, self._summed, self._carried
-            into = step.read.view(-1).numpy()
-            self._in_rows(size[0] // gap.grid, partial(self._passes.look, size, *seen, *sizes, into))
+            if gap.keeps and not total.size:
+                total = self._motion
+                total[:] = 0
+            known, into = gap.known(self._passes, total, lows), step.read.view(-1).numpy()
+            how = gap.grid, int(gap.keeps), np.float32(t), self._channels
+            self._in_rows(size[0] // gap.grid, partial(self._passes.look, size, both, known, *how, into))
             step.graph.into([step.read], [step.said])
-        out, end = torch.empty(3, *size), self._end
-        seen_last = both, so_far, lows, end.levels, end.last, end.tables
-        self._in_rows(size[0], partial(self._passes.show, size, *seen_last, self._lanes, self._summed, out.numpy()))
+        known, out = self._end.known(self._passes, total, lows), torch.empty(3, *size)
+        self._in_rows(size[0], partial(self._passes.show, size, both, known, self._channels, out.numpy()))
         return out
 
     def _in_rows(self, count: int, work: Callable[[tuple[int, int]], None]) -> None:

@@ -20,13 +20,51 @@ are made before the first is stored, so that LLVM makes a vector of them. Import
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ops.jit import F, U, compiled, inlined
+from ..ops.jit import F, U, compiled, corners, inlined
 
 ONE, TWO, THREE, FOUR = U(1), U(2), U(3), U(4)
+
+
+class Known(NamedTuple):
+    """The motion so far.
+
+    Attributes:
+        total: `[H, W, summed]`, flat: what the levels before `levels` say in sum, or empty where there is none.
+        lows, levels: what is to be added, level by level.
+        last: the row of `levels` of the block before; all -1 where there is none.
+        places: `[2, levels, points]`, the cell to the left of each point of a row, and the cell to the right.
+        shares: `[levels, points]`, how far it is to the right.
+        middles, parts: the same of the middles of the cells, in `last`: `[2, cells]`, `[cells]`.
+    """
+
+    total: Any
+    lows: Any
+    levels: Any
+    last: Any
+    places: Any
+    shares: Any
+    middles: Any
+    parts: Any
+
+
+class Channels(NamedTuple):
+    """Tuples that are as long as something has channels.
+
+    Attributes:
+        frames: a frame and its features.
+        lanes: a row of the pictures: a multiple of 4, at most one more than `frames`.
+        summed: what is added up over the blocks: flow, or flow and mask.
+        carried: what is taken from the block before as it is: what is left of a row of `lows`.
+    """
+
+    frames: tuple[int, ...]
+    lanes: tuple[int, ...]
+    summed: tuple[int, ...]
+    carried: tuple[int, ...]
 
 
 @compiled
@@ -72,45 +110,43 @@ def lerp_rows(lows: Any, level: Any, y: float, first: int, channels: Any, unit: 
 
 
 @inlined
-def motion_row(lows: Any, levels: Any, y: int, places: Any, shares: Any, summed: Any, row: Any, into: Any) -> None:
-    """Add what some levels say of the motion along a row of the frame, in pixels, at its points.
-
-    Args:
-        places: `[levels, points]`, the cell to the left of each point, and behind them the cell to the right.
-        shares: `[levels, points]`, how far it is to the right.
-    """
-    points = places.shape[2]
-    for n in range(levels.shape[0]):
-        lerp_rows(lows, levels[n], y, 0, summed, levels[n][3], row)
-        for x in range(points):
-            left, right, share = places[0, n, x] * U(len(summed)), places[1, n, x] * U(len(summed)), shares[n, x]
-            to = U(x) * U(len(summed))
-            a = row[left] + (row[right] - row[left]) * share
-            b = row[left + ONE] + (row[right + ONE] - row[left + ONE]) * share
-            c = row[left + TWO] + (row[right + TWO] - row[left + TWO]) * share
-            d = row[left + THREE] + (row[right + THREE] - row[left + THREE]) * share
-            into[to] += a
-            into[to + ONE] += b
-            into[to + TWO] += c
-            into[to + THREE] += d
-            if len(summed) > 4:  # the mask, which is no length
-                mask = row[left + FOUR] + (row[right + FOUR] - row[left + FOUR]) * share
-                into[to + FOUR] += mask / F(levels[n][3])
+def between(row: Any, left: int, right: int, share: float, step: int, k: int) -> Any:
+    """Channel `k` of a row of `step` channels a cell, between two cells."""
+    a, b = row[left * U(step) + U(k)], row[right * U(step) + U(k)]
+    return a + (b - a) * share
 
 
 @inlined
-def between(height: int, width: int, y: float, x: float, lanes: Any, unit: float) -> Any:
-    """Where the four pixels around a place begin, and the share of each; beyond the border the border goes on."""
-    # not `max`: a flow that is no number must end inside too
-    v = min(y, F(height - 1)) if y > 0 else F(0)
-    u = min(x, F(width - 1)) if x > 0 else F(0)
-    v0, u0 = U(v), U(u)
-    fv, fu = v - F(v0), u - F(u0)
-    a = (v0 * U(width) + u0) * U(len(lanes))
-    right = U(len(lanes)) if u0 + ONE < U(width) else U(0)
-    below = U(width) * U(len(lanes)) if v0 + ONE < U(height) else U(0)
-    low, top = fv * F(unit), (F(1) - fv) * F(unit)
-    return a, a + right, a + below, a + below + right, top * (F(1) - fu), top * fu, low * (F(1) - fu), low * fu
+def motion_row(known: Any, width: int, y: int, keeps: int, summed: Any, row: Any, here: Any) -> None:
+    """The motion along a row of the frame, in pixels, at its points: what is summed up already and what is not.
+
+    Args:
+        keeps: 1 to write the sum back.
+        row: room for a row of cells.
+        here: `[points, summed]`, flat; it is written.
+    """
+    start = U(y) * U(width) * U(len(summed))
+    here[:] = 0
+    if known.total.size:
+        for k in range(len(here)):
+            here[U(k)] = known.total[start + U(k)]
+    for n in range(known.levels.shape[0]):
+        lerp_rows(known.lows, known.levels[n], y, 0, summed, known.levels[n][3], row)
+        for x in range(known.places.shape[2]):
+            left, right, share = known.places[0, n, x], known.places[1, n, x], known.shares[n, x]
+            flow = (
+                between(row, left, right, share, len(summed), 0),
+                between(row, left, right, share, len(summed), 1),
+                between(row, left, right, share, len(summed), 2),
+                between(row, left, right, share, len(summed), 3),
+            )
+            to = U(x) * U(len(summed))
+            put(here, to, flow, True)
+            if len(summed) > 4:  # the mask, which is no length
+                here[to + FOUR] += between(row, left, right, share, len(summed), 4) / F(known.levels[n][3])
+    if keeps:
+        for k in range(len(here)):
+            known.total[start + U(k)] = here[U(k)]
 
 
 @inlined
@@ -147,24 +183,58 @@ def put(out: Any, to: int, values: Any, adds: bool) -> None:
     out[to + THREE] = d
 
 
-@compiled
-def look(
+@inlined
+def frames_row(
     size: Any,
     pictures: Any,
-    motion: Any,
-    lows: Any,
-    levels: Any,
-    last: Any,
-    tables: Any,
+    y: int,
     grid: int,
-    keep: int,
-    t: float,
-    frames: Any,
-    lanes: Any,
-    summed: Any,
-    carried: Any,
+    margin: int,
+    points: int,
+    adds: bool,
+    channels: Any,
+    here: Any,
     out: Any,
-    rows: Any,
+    start: int,
+    length: int,
+) -> None:
+    """Both frames under the motion along one row of the frame, added up cell by cell, from `out[start]` on."""
+    height, width = size
+    share = F(1) / F(points * points)
+    for j in range(width // grid):
+        to = start + U(j) * length
+        beside = to + U(len(channels.frames))
+        for p in range(points):
+            at = (U(j) * U(points) + U(p)) * U(len(channels.summed))
+            x = F(j * grid + margin + p)
+            one = corners(height, width, F(y) + here[at + ONE], x + here[at], len(channels.lanes), share)
+            for k in range(0, len(channels.lanes), 4):
+                put(out, to + U(k), four(pictures[0], one, U(k)), adds or p > 0)
+            other = corners(height, width, F(y) + here[at + THREE], x + here[at + TWO], len(channels.lanes), share)
+            for k in range(0, len(channels.lanes), 4):
+                put(out, beside + U(k), four(pictures[1], other, U(k)), adds or p > 0)
+
+
+@inlined
+def sums_row(
+    cells: int, grid: int, points: int, adds: bool, summed: Any, here: Any, out: Any, start: int, length: int
+) -> None:
+    """The mean motion of each cell, in cells, and the mean mask where it is summed; put beside what is there if it
+    `adds`."""
+    share = F(1) / F(points * points)
+    for j in range(cells):
+        for p in range(points):
+            at, to = (U(j) * U(points) + U(p)) * U(len(summed)), start + U(j) * length
+            unit = share / F(grid)
+            flow = here[at] * unit, here[at + ONE] * unit, here[at + TWO] * unit, here[at + THREE] * unit
+            put(out, to, flow, adds or p > 0)
+            if len(summed) > 4:
+                out[to + FOUR] = here[at + FOUR] * share + (out[to + FOUR] if adds or p > 0 else F(0))
+
+
+@compiled
+def look(
+    size: Any, pictures: Any, known: Any, grid: int, keeps: int, t: float, channels: Any, out: Any, rows: Any
 ) -> None:
     """What a block reads, from both frames and the motion so far.
 
@@ -174,130 +244,65 @@ def look(
     Args:
         size: (H, W) of the frame, pixels.
         pictures: both frames, rows of `lanes`; what is behind `frames` is 0.
-        motion: `[H, W, summed]`, flat: what the levels before `levels` say in sum, or empty where there is none.
-        lows, levels: what is to be added, level by level.
-        last: the row of `levels` of the block before; all -1 where there is none.
-        tables: `places` and `shares` of the points for `levels`, then those of the cells' middles for `last`.
+        known: a `Known`.
         grid: pixels of the frame a cell.
-        keep: 1 to write the sum back into `motion`; each pixel must be looked at, so grid is 1 or 2.
+        keeps: 1 to write the sum back; each pixel must be looked at, so grid is 1 or 2.
         t: the instant.
-        frames: a tuple as long as a frame and its features.
-        lanes: as long as a row of the pictures: a multiple of 4, at most one more than `frames`.
-        summed: as long as what is added up over the blocks: flow, or flow and mask.
-        carried: as long as what is taken from the block before as it is: what is left of a row of `lows`.
+        channels: a `Channels`.
         rows: (first, behind the last), those of the grid to do.
     """
-    height, width = size
-    places, shares, middles, parts = tables
-    cells = width // grid
-    begun = last[0] >= 0
+    width = size[1]
+    frames, summed, carried = channels.frames, channels.summed, channels.carried
+    cells, begun = width // grid, known.last[0] >= 0
     length = U(2 * len(frames) + 1 + (len(summed) + len(carried) if begun else 0))
     points = 1 if grid == 1 else 2
     margin = 0 if grid == 1 else grid // 2 - 1
-    share = F(1) / F(points * points)
     row, kept = np.empty(width * len(summed), F), np.empty(width * (len(carried) + 1), F)
     here = np.zeros(cells * points * len(summed), F)
     for i in range(rows[0], rows[1]):
-        if begun:
-            lerp_rows(lows, last, (F(i) + F(0.5)) * F(grid) - F(0.5), len(summed), carried, 1.0, kept)
+        start = U(i) * U(cells) * length
+        moved = start + U(2 * len(frames))
         for point in range(points):
             y = i * grid + margin + point
             if begun:
-                if motion.size:
-                    at = U(y) * U(width) * U(len(summed))
-                    for k in range(width * len(summed)):
-                        here[U(k)] = motion[at + U(k)]
-                else:
-                    here[:] = 0
-                motion_row(lows, levels, y, places, shares, summed, row, here)
-                if keep:
-                    at = U(y) * U(width) * U(len(summed))
-                    for k in range(width * len(summed)):
-                        motion[at + U(k)] = here[U(k)]
+                motion_row(known, width, y, keeps, summed, row, here)
+            frames_row(size, pictures, y, grid, margin, points, point > 0, channels, here, out, start, length)
+            if begun:  # behind the frames, whose padding lies on it
+                sums_row(cells, grid, points, point > 0, summed, here, out, moved, length)
+        if begun:
+            lerp_rows(known.lows, known.last, (F(i) + F(0.5)) * F(grid) - F(0.5), len(summed), carried, 1.0, kept)
+            after = moved + U(len(summed))
             for j in range(cells):
-                to = (U(i) * U(cells) + U(j)) * length
-                beside = to + U(len(frames))
-                moved = beside + U(len(frames))
-                for p in range(points):
-                    at = (U(j) * U(points) + U(p)) * U(len(summed))
-                    adds = point + p > 0
-                    x = F(j * grid + margin + p)
-                    found = between(height, width, F(y) + here[at + ONE], x + here[at], lanes, share)
-                    for k in range(0, len(lanes), 4):
-                        put(out, to + U(k), four(pictures[0], found, U(k)), adds)
-                    found = between(height, width, F(y) + here[at + THREE], x + here[at + TWO], lanes, share)
-                    for k in range(0, len(lanes), 4):
-                        put(out, beside + U(k), four(pictures[1], found, U(k)), adds)
-                # What follows the frames is stored behind them: their padding lies on it.
-                if begun:
-                    unit = share / F(grid)
-                    at = U(j) * U(points) * U(len(summed))
-                    flow = here[at] * unit, here[at + ONE] * unit, here[at + TWO] * unit, here[at + THREE] * unit
-                    if points == 2:
-                        at += U(len(summed))
-                        flow = (
-                            flow[0] + here[at] * unit,
-                            flow[1] + here[at + ONE] * unit,
-                            flow[2] + here[at + TWO] * unit,
-                            flow[3] + here[at + THREE] * unit,
-                        )
-                    put(out, moved, flow, point > 0)
-                    if len(summed) > 4:
-                        at = U(j) * U(points) * U(len(summed)) + FOUR
-                        mask = here[at] * share
-                        if points == 2:
-                            mask += here[at + U(len(summed))] * share
-                        out[moved + FOUR] = mask + (out[moved + FOUR] if point > 0 else F(0))
-                    after = moved + U(len(summed))
-                    left, right = middles[0, j] * U(len(carried)), middles[1, j] * U(len(carried))
-                    for k in range(len(carried)):
-                        out[after + U(k)] = kept[left + U(k)] + (kept[right + U(k)] - kept[left + U(k)]) * parts[j]
-                    out[after + U(len(carried))] = t
-                else:
-                    out[moved] = t
+                left, right = known.middles[0, j], known.middles[1, j]
+                for k in range(len(carried)):
+                    out[after + U(j) * length + U(k)] = between(kept, left, right, known.parts[j], len(carried), k)
+        for j in range(cells):
+            out[start + U(j + 1) * length - ONE] = t
 
 
 @compiled
-def show(
-    size: Any,
-    pictures: Any,
-    motion: Any,
-    lows: Any,
-    levels: Any,
-    last: Any,
-    tables: Any,
-    lanes: Any,
-    summed: Any,
-    out: Any,
-    rows: Any,
-) -> None:
+def show(size: Any, pictures: Any, known: Any, channels: Any, out: Any, rows: Any) -> None:
     """The frame: both frames warped and mixed, planes `[3, H, W]` in [0, 1]. Arguments as in `look`, on a grid of 1."""
     height, width = size
-    places, shares, middles, parts = tables
+    summed, lanes = channels.summed, len(channels.lanes)
     row, mask = np.empty(width * len(summed), F), np.zeros(width, F)
     here = np.zeros(width * len(summed), F)
     for y in range(rows[0], rows[1]):
-        if motion.size:
-            at = U(y) * U(width) * U(len(summed))
-            for k in range(width * len(summed)):
-                here[U(k)] = motion[at + U(k)]
-        else:
-            here[:] = 0
-        motion_row(lows, levels, y, places, shares, summed, row, here)
+        motion_row(known, width, y, 0, summed, row, here)
         if len(summed) == 4:
-            lerp_rows(lows, last, F(y), 4, (0,), 1.0, row)
-            for x in range(width):
-                mask[x] = row[middles[0, x]] + (row[middles[1, x]] - row[middles[0, x]]) * parts[x]
-        else:
-            for x in range(width):
+            lerp_rows(known.lows, known.last, F(y), 4, (0,), 1.0, row)
+        for x in range(width):
+            if len(summed) == 4:
+                mask[x] = between(row, known.middles[0, x], known.middles[1, x], known.parts[x], 1, 0)
+            else:
                 mask[x] = here[U(x) * U(len(summed)) + FOUR]
         for x in range(width):
             mask[x] = F(1) / (F(1) + math.exp(-mask[x]))
         for x in range(width):
             at = U(x) * U(len(summed))
-            found = between(height, width, F(y) + here[at + ONE], F(x) + here[at], lanes, 1.0)
+            found = corners(height, width, F(y) + here[at + ONE], F(x) + here[at], lanes, 1.0)
             one = four(pictures[0], found, U(0))
-            found = between(height, width, F(y) + here[at + THREE], F(x) + here[at + TWO], lanes, 1.0)
+            found = corners(height, width, F(y) + here[at + THREE], F(x) + here[at + TWO], lanes, 1.0)
             other = four(pictures[1], found, U(0))
             for k in range(3):
                 value = other[k] + (one[k] - other[k]) * mask[x]

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..ops.jit import F, U, compiled, inlined
+from ..ops.jit import F, U, compiled, corners, inlined
+from ..ops.resize import neighbours
 
 Array = np.ndarray[Any, Any]
 
@@ -21,17 +22,8 @@ FIELD: Final = 11  # numbers a pixel of the half-size field
 
 @inlined
 def pixel(picture: Any, height: int, width: int, y: float, x: float) -> Any:
-    """The pixel at a place between pixels; beyond the border the edge repeats."""
-    # not `max`: a motion that is no number must end inside too
-    v = min(y, F(height - 1)) if y > 0 else F(0)
-    u = min(x, F(width - 1)) if x > 0 else F(0)
-    v0, u0 = U(v), U(u)
-    fv, fu = v - F(v0), u - F(u0)
-    a = (v0 * U(width) + u0) * U(3)
-    b = a + (U(3) if u0 + U(1) < U(width) else U(0))
-    below = U(width) * U(3) if v0 + U(1) < U(height) else U(0)
-    c, d = a + below, b + below
-    wa, wb, wc, wd = (F(1) - fv) * (F(1) - fu), (F(1) - fv) * fu, fv * (F(1) - fu), fv * fu
+    """The pixel between pixels at a place."""
+    a, b, c, d, wa, wb, wc, wd = corners(height, width, y, x, 3, 1.0)
     return (
         wa * picture[a] + wb * picture[b] + wc * picture[c] + wd * picture[d],
         wa * picture[a + U(1)] + wb * picture[b + U(1)] + wc * picture[c + U(1)] + wd * picture[d + U(1)],
@@ -115,6 +107,4 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int) -> Ar
 @lru_cache(maxsize=8)
 def between(size: int, small: int) -> tuple[Array, Array, Array]:
     """For each pixel of an axis of `size`: the pixels of a smaller one that it lies between, and how far between."""
-    at = np.maximum((np.arange(size) + 0.5) * small / size - 0.5, 0)
-    left = at.astype(np.uint64)
-    return left, np.minimum(left + np.uint64(1), np.uint64(small - 1)), (at - left).astype(np.float32)
+    return neighbours(np.arange(size), size / small, small)

@@ -34,3 +34,19 @@ def can_keep() -> bool:
 
 compiled: Any = njit(nogil=True, cache=can_keep(), error_model="numpy", fastmath=FAST)
 inlined: Any = njit(nogil=True, inline="always", error_model="numpy", fastmath=FAST)
+
+
+@inlined
+def corners(height: int, width: int, y: float, x: float, lanes: int, unit: float) -> Any:
+    """Where the four pixels around a place begin in a flat picture of rows of `lanes`, and the share of each, `unit` in
+    all; beyond the border the border goes on."""
+    # not `max`: a place that is no number must end inside too
+    v = min(y, F(height - 1)) if y > 0 else F(0)
+    u = min(x, F(width - 1)) if x > 0 else F(0)
+    v0, u0 = U(v), U(u)
+    fv, fu = v - F(v0), u - F(u0)
+    a = (v0 * U(width) + u0) * U(lanes)
+    right = U(lanes) if u0 + U(1) < U(width) else U(0)
+    below = U(width) * U(lanes) if v0 + U(1) < U(height) else U(0)
+    low, top = fv * F(unit), (F(1) - fv) * F(unit)
+    return a, a + right, a + below, a + below + right, top * (F(1) - fu), top * fu, low * (F(1) - fu), low * fu
