@@ -7,7 +7,7 @@
 CLIPS holds videos and a MANIFEST.tsv. Triplets are spread evenly over its clips: three frames in a row, the middle
 256x256 of each, as `DIR/ucf101_interp_ours/<n>/frame_00.png, frame_01_gt.png, frame_02.png`.
 
-The time: the set in parts of 38 triplets; of each part the model alone (pictures in memory, nothing scored), then the
+The time: the set in parts of 127 triplets; of each part the model alone (pictures in memory, nothing scored), then the
 whole evaluation of it (reading, PSNR and SSIM too), in turns, so that both meet the same moods of the machine.
 """
 
@@ -33,7 +33,7 @@ from tween.ops.canvas import to_float
 
 NAMES = ("frame_00.png", "frame_01_gt.png", "frame_02.png")
 SIDE = 256
-PART = 38  # triplets
+PART = 127  # triplets
 
 
 def write(root: Path, out: Path, count: int) -> None:

@@ -1,7 +1,10 @@
 """What a run of a model over a set gives: equal to an independent computation, in order, and nothing left behind."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import pytest
@@ -332,3 +335,84 @@ def test_end_point_error_of_a_known_motion(tmp_path):
     assert result.means()["epe"] < 1
     with pytest.raises(BadOption, match="epe of blend; it tells no flow"):
         score(zoo.load("blend"), data, rule, name="blend")
+
+
+@pytest.fixture
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+class Meeting(Model):
+    """Shows the mean of its neighbours, but only once another gap is being shown too."""
+
+    spec = Spec((0, 1))
+
+    def __init__(self):
+        super().__init__()
+        self.door, self.threads = Barrier(2), set()
+
+    def render(self, scene, t):  # noqa: ARG002
+        self.door.wait(timeout=60)
+        self.threads.add(torch.get_num_threads())
+        return Prediction((scene[0] + scene[1]) / 2, {})
+
+
+def test_small_gaps_that_share_nothing_are_shown_side_by_side(tmp_path, four_threads):  # noqa: ARG001
+    small_sets.ucf101(tmp_path, count=8)
+    data, rule = open_set("ucf101", tmp_path, "test"), protocol_of("ucf101")
+    met = Meeting()
+    result = score(met, data, rule)
+    assert met.threads == {1}  # each has its share, and all have theirs back
+    assert torch.get_num_threads() == 4
+    assert result.model_seconds < result.seconds  # of two at once, time is counted once
+    torch.set_num_threads(1)
+    one_by_one = score(zoo.load("blend"), data, rule)
+    assert [row.name for row in result.rows] == [str(n) for n in range(1, 9)]
+    for ours, theirs in zip(result.rows, one_by_one.rows, strict=True):
+        assert ours.scores == pytest.approx(theirs.scores, rel=1e-6)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_side_by_side_what_is_broken_is_told_and_a_failure_leaves_nothing(tmp_path):
+    small_sets.ucf101(tmp_path, count=9)
+    (tmp_path / "ucf101_interp_ours" / "4" / "frame_02.png").write_bytes(b"no picture")
+    data, rule = open_set("ucf101", tmp_path, "test"), protocol_of("ucf101")
+    result = score(zoo.load("dis"), data, rule)
+    assert [row.name for row in result.rows] == ["1", "2", "3", "5", "6", "7", "8", "9"]
+    assert [name for name, _ in result.broken] == ["4"]
+    model = Meeting()
+    model.door.abort()
+    with pytest.raises(BrokenBarrierError):
+        score(model, data, rule)
+    assert torch.get_num_threads() == 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tween-evaluate")]
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("lengths", "size"), [((9,), (48, 64)), ((3, 3, 3), (480, 642))])
+def test_large_pictures_and_gaps_of_one_clip_have_the_machine_to_themselves(tmp_path, lengths, size):
+    small_sets.folders(tmp_path, lengths, size=size)
+    alone = Alone()
+    score(alone, open_set("frames", tmp_path, "test"), protocol_of("frames"), gap=2)
+    assert (alone.most, alone.threads) == (1, {4})
+
+
+class Alone(Model):
+    """Counts how many gaps are shown at once."""
+
+    spec = Spec((0, 1))
+
+    def __init__(self):
+        super().__init__()
+        self.now, self.most, self.threads = 0, 0, set()
+
+    def render(self, scene, t):  # noqa: ARG002
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.threads.add(torch.get_num_threads())
+        time.sleep(0.05)
+        self.now -= 1
+        return Prediction(scene[0], {})

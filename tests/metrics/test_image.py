@@ -92,6 +92,18 @@ def test_ssim_is_one_number_however_it_is_computed(metric):
     assert learning.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("size", [(2, 3, 40, 30), (1, 1, 5, 7), (1, 3, 1, 1), (1, 4, 16, 11)])
+@pytest.mark.parametrize("metric", [image.ssim_2d, image.ssim_3d])
+def test_ssim_in_one_pass_is_ssim_in_many(metric, size, monkeypatch):
+    """Also of pictures that are smaller than the window, and of flat ones, whose variance is next to nothing."""
+    flat = torch.full(size, 0.7)
+    for a, b in (pair(size=size), (flat, flat + 0.001)):
+        at_once = metric(a, b)
+        with monkeypatch.context() as without:
+            without.setattr(image, "has_numba", lambda: False)
+            torch.testing.assert_close(at_once.double(), metric(a.double(), b.double()), atol=1e-7, rtol=0)
+
+
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(
     ("key", "metric"),
@@ -146,6 +158,7 @@ def test_small_pictures_are_told():
 @pytest.mark.parametrize("metric", [image.ssim_3d, image.ssim_2d, image.ssim_zero_padded, image.ssim_valid])
 @pytest.mark.parametrize("height", [11, 12, 22, 33, 34, 40, 57])
 def test_ssim_in_bands_is_ssim_of_the_whole(metric, height, monkeypatch):
+    monkeypatch.setattr(image, "has_numba", lambda: False)
     a, b = pair(size=(2, 3, height, 30))
     whole = metric(a, b)
     monkeypatch.setattr(image, "_BAND", 30 * 12)

@@ -41,7 +41,6 @@ class Judge:
         self.names, self._who, self._predicts = tuple(names), who, predicts
         self._of_pictures = {name: METRICS[name] for name in names if name != FLOW and METRICS[name].of == "picture"}
         self._of_clips = {name: METRICS[name] for name in names if name != FLOW and METRICS[name].of == "clip"}
-        self.threads = 1
         if any(metric.files for metric in self._of_pictures.values()):
             self._try_out()
 

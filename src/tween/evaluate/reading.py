@@ -57,14 +57,14 @@ def spread(clips: Sequence[Clip], limit: int | None) -> Sequence[Clip]:
     return [clips[k * len(clips) // limit] for k in range(limit)]
 
 
-def _apart(jobs: Sequence[Job]) -> bool:
+def are_apart(jobs: Sequence[Job]) -> bool:
     """True if no two gaps are of one clip, so that they may be read side by side."""
     return len({id(job.clip) for job in jobs}) == len(jobs)
 
 
 def readers_for(jobs: Sequence[Job]) -> int:
     """How many threads may read side by side: gaps of one clip are read in order, by one."""
-    return READERS if _apart(jobs) else 1
+    return READERS if are_apart(jobs) else 1
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def pool(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 def read_ahead(jobs: Sequence[Job], protocol: Protocol, readers: ThreadPoolExecutor) -> Iterator[Read]:
     """Every job with its pictures, or what is wrong with them, in order; a few are read ahead."""
-    reader = _Reader(protocol, keeps=not _apart(jobs))
+    reader = _Reader(protocol, keeps=not are_apart(jobs))
     waiting: deque[tuple[Job, Future[Pictures | BrokenPicture]]] = deque()
     for job in jobs:
         waiting.append((job, readers.submit(reader, job)))

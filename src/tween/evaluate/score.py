@@ -1,37 +1,42 @@
 """A model on a set, by a protocol: read | show | judge.
 
-   reader threads              caller's thread                        judging threads
+   reader threads              caller's thread                        workers
    pictures of a gap  --> embed, relate, render, in order  -->  one picture's scores  --> rows, in order
 
-Both queues are bounded, so that memory does not grow with the set, and reading and judging hide behind the model.
+   small pictures of clips that share nothing:                        workers, side by side
+                      ---------------------------------------->  embed, relate, render, score  --> rows, in order
+
+The queues are bounded, so that memory does not grow with the set, and reading and judging hide behind the model.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
-from torch import Tensor
 
 from ..backends.backend import Backend
-from ..data.clips import Clip
 from ..data.layouts import DataSet
 from ..errors import BrokenPicture
 from ..models.model import Model
-from ..ops.canvas import Canvas, to_float
-from .engine import Engine, at_rest, canvas_for, engine_of
+from .engine import Engine, at_rest, engine_of
 from .judge import Judge
 from .plan import gap_of, suits
 from .protocols import Protocol, recipe_for
-from .reading import Job, Pictures, Read, jobs_of, pool, read_ahead, readers_for
-from .result import Case, Observer, Result, Row
+from .reading import Job, Pictures, Read, are_apart, jobs_of, pool, read_ahead, readers_for
+from .result import Case, Observer, Result
+from .show import Clock, Show, Stage, judged
 
 WAITING: Final = 4  # pictures whose scores may be outstanding
+SIDE_BY_SIDE: Final = 4  # gaps at most that are shown at once
+SMALL_PICTURE: Final = 640 * 480  # pixels, up to which they may be
 Watch = Callable[[int, int], None]  # pictures done, pictures in all
 
 
@@ -75,15 +80,17 @@ def score(
     found.notes += notes(protocol, engine)
     found.is_prediction = engine.spec.predicts
     begun = time.perf_counter()
-    with at_rest(model), pool(readers_for(jobs)) as readers, pool(judge.threads) as judges:
-        run = _Run(engine, protocol, found, judge, observer is not None)
-        for done, case in enumerate(run.cases(read_ahead(jobs, protocol, readers), judges), 1):
+    may_share = are_apart(jobs) and all(len(job.gap.targets) == 1 for job in jobs)
+    clock = Clock()
+    with at_rest(model), pool(readers_for(jobs)) as readers, pool(SIDE_BY_SIDE if may_share else 1) as workers:
+        run = _Run(Show(engine, protocol, judge, clock, observer is not None), found, may_share)
+        for done, case in enumerate(run.cases(read_ahead(jobs, protocol, readers), workers), 1):
             found.rows.append(case.row)
             if observer is not None:
                 observer(case)
             if watch is not None:
                 watch(done, total)
-    found.seconds = time.perf_counter() - begun
+    found.seconds, found.model_seconds = time.perf_counter() - begun, clock.seconds
     is_whole = limit is None and not found.broken and protocol.pictures in (None, total)
     found.checked = bool(protocol.checked) and is_whole
     if not found.rows:
@@ -119,106 +126,58 @@ def notes(protocol: Protocol, engine: Engine) -> list[str]:
     return found
 
 
-class _Shown(NamedTuple):
-    """One rendered picture on its way to the judges."""
-
-    row: Row  # without the scores of pictures
-    inputs: tuple[Tensor, Tensor]  # uint8 [3, H, W]
-    ours: Tensor  # [1, 3, H, W] in [0, 1]
-    truth: Tensor  # uint8 [3, H, W]
-    aux: dict[str, Tensor]
-
-
 @dataclass
 class _Run:
-    """The middle thread: shows gaps to the model, one after the other."""
+    """Hands gaps to the model, and what it makes of them to the judges.
 
-    engine: Engine
-    protocol: Protocol
+    A small picture leaves a part of the machine idle. Where gaps are small and share nothing, each is shown and judged
+    whole, several side by side, on as many threads less.
+    """
+
+    show: Show
     found: Result
-    judge: Judge
-    looks: bool
+    may_share: bool  # each gap is of another clip, and one picture of it is asked for
 
-    def __post_init__(self) -> None:
-        self._clip: Clip | None = None
-        self._embedded: dict[int, Any] = {}
-
-    def cases(self, read: Iterator[Read], judges: ThreadPoolExecutor) -> Iterator[Case]:
+    def cases(self, read: Iterator[Read], workers: ThreadPoolExecutor) -> Iterator[Case]:
         """Every picture with its scores, in order. What is broken is told in `found`."""
         waiting: deque[Future[list[Case]]] = deque()
-        for job, pictures in read:
-            if isinstance(pictures, BrokenPicture):
-                told = (job.clip.name, pictures.got)
-                self.found.broken += [told] if told not in self.found.broken else []
-                continue
-            for group in self.judge.together(self.shown(job, pictures)):
-                waiting.append(judges.submit(_judged, self.judge, group, self.looks))
-                while len(waiting) > WAITING:
-                    yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        with ExitStack() as shared:
+            sides = 0  # by side; not known before the first gap
+            for job, pictures in read:
+                if isinstance(pictures, BrokenPicture):
+                    told = (job.clip.name, pictures.got)
+                    self.found.broken += [told] if told not in self.found.broken else []
+                    continue
+                stage = self.show.stage(job, pictures)
+                if not sides:
+                    self.found.backend, self.found.precision = stage.backend.name, stage.backend.precision
+                    sides = shared.enter_context(side_by_side(stage)) if self.may_share else 1
+                for begun in self._begun(job, pictures, stage, workers, alone=sides == 1):
+                    waiting.append(begun)
+                    while len(waiting) > WAITING:
+                        yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
 
-    def shown(self, job: Job, pictures: Pictures) -> Iterator[_Shown]:
-        """What the model makes of one gap."""
-        height, width = pictures[job.gap.here].shape[1:]
-        canvas = canvas_for(recipe_for(self.protocol, self.engine.family), (height, width), self.engine.spec.multiple)
-        backend = self.engine.backend_for(canvas.size)
-        self.found.backend, self.found.precision = backend.name, backend.precision
-        begun = time.perf_counter()  # a backend that is made for a new size is no part of the model's time
-        context = self._context(job, pictures, canvas, backend)
-        scene = backend.relate(context)
-        of_flow = self.judge.of_scene(backend, canvas, scene, job.clip, job.gap)
-        neighbours = (pictures[job.gap.neighbours[0]], pictures[job.gap.neighbours[1]])
-        recurs = backend.spec.predicts and not backend.spec.any_time
-        ours: Tensor | None = None
-        for place, t in job.gap.targets:
-            if recurs and ours is not None:  # its own output is the newest frame now
-                context = [*context[1:], backend.embed(canvas.pad(ours))]
-                scene = backend.relate(context)
-            ours, aux = self._rendered(backend, canvas, scene, 1.0 if recurs else float(t))
-            self.found.model_seconds += time.perf_counter() - begun
-            row = Row(job.clip.name, job.clip.group, place, float(t), of_flow)
-            yield _Shown(row, neighbours, ours, pictures[place], aux)
-            begun = time.perf_counter()
-        self._behind(job.gap.here, backend)
-
-    def _context(self, job: Job, pictures: Pictures, canvas: Canvas, backend: Backend) -> list[Any]:
-        """Embeddings of the context; those of frames that the gap before has seen are at hand."""
-        known = self._embedded if self._clip is job.clip else {}
-        self._clip, self._embedded = job.clip, {}
-        for place in dict.fromkeys(job.gap.context):
-            has_it = place in known
-            enters = None if has_it else canvas.pad(to_float(pictures[place]).unsqueeze(0))
-            self._embedded[place] = known[place] if enters is None else backend.embed(enters)
-        return [self._embedded[place] for place in job.gap.context]
-
-    def _behind(self, here: int, backend: Backend) -> None:
-        """Drop what nobody reads of frames that will stand before 0: a long context's fine scales are large."""
-        kept = backend.spec.kept_behind
-        if kept is not None:
-            self._embedded = {p: e[:kept] if p <= here else e for p, e in self._embedded.items()}
-
-    def _rendered(self, backend: Backend, canvas: Canvas, scene: Any, t: float) -> tuple[Tensor, dict[str, Tensor]]:
-        when = torch.tensor([t])
-        if not self.looks or not hasattr(backend, "look"):
-            return canvas.crop(backend.render(scene, when)), {}
-        seen = backend.look(scene, when)
-        aux = {
-            name: canvas.crop(tensor)[0].to("cpu", torch.float32)
-            for name, tensor in seen.aux.items()
-            if name in ("flow", "mask") and tuple(tensor.shape[-2:]) == canvas.size
-        }
-        return canvas.crop(seen.frame.to("cpu", torch.float32)), aux
+    def _begun(
+        self, job: Job, pictures: Pictures, stage: Stage, workers: ThreadPoolExecutor, *, alone: bool
+    ) -> Iterator[Future[list[Case]]]:
+        show = self.show
+        if alone:
+            for group in show.judge.together(show.shown(job, pictures, stage)):
+                yield workers.submit(judged, show.judge, group, keeps=show.looks)
+        else:
+            yield workers.submit(replace(show).judged, job, pictures, stage)
 
 
-def _judged(judge: Judge, shown: Sequence[_Shown], keeps: bool) -> list[Case]:
-    """Scores of the pictures of a gap, or of one of them."""
-    cases = []
-    with torch.no_grad():
-        truths = [to_float(one.truth).unsqueeze(0) for one in shown]
-        scores = judge.scores([one.ours for one in shown], truths, shown[0].inputs)
-        inputs = torch.stack([to_float(frame) for frame in shown[0].inputs]) if keeps else torch.empty(0)
-    for one, truth, values in zip(shown, truths, scores, strict=True):
-        row = Row(one.row.name, one.row.group, one.row.place, one.row.t, {**values, **one.row.scores})
-        cases.append(Case(row, inputs, one.ours[0], truth[0], one.aux))
-    return cases
+@contextmanager
+def side_by_side(stage: Stage) -> Iterator[int]:
+    """How many gaps like this one may be shown at once; meanwhile each of them has a share of torch's threads."""
+    threads = torch.get_num_threads()
+    suits = stage.backend.name == "torch" and torch.device(stage.backend.device).type == "cpu"
+    count = min(SIDE_BY_SIDE, threads) if suits and math.prod(stage.canvas.size) <= SMALL_PICTURE else 1
+    torch.set_num_threads(threads // count)
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(threads)

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache, partial
-from importlib.util import find_spec
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MissingPackage
+from ..ops.present import has_numba
 from .model import Later, Model, Prediction, Spec, Tensors
 
 Array = np.ndarray[Any, Any]
@@ -102,12 +102,6 @@ def told(frame: Tensor, moved: Sequence[Array], t: Tensor) -> dict[str, Tensor]:
         flows.append(np.stack([cv2.resize(share * plane, size) for share in (-when, 1 - when) for plane in planes]))
     mask = (1 - t.to(frame).view(-1, 1, 1, 1)).expand_as(frame[:, :1])
     return {"flow": torch.from_numpy(stacked(flows)).to(frame.device), "mask": mask}
-
-
-@cache
-def has_numba() -> bool:
-    """True where the last step can be done in one pass."""
-    return find_spec("numba") is not None
 
 
 def opencv() -> Any:
@@ -314,7 +308,9 @@ def scaled(motion: Array, size: tuple[int, int]) -> Array:
 
 
 def at_once(one: Callable[[], Result], other: Callable[[], Result]) -> tuple[Result, Result]:
-    """Two tasks side by side; OpenCV lets go of Python's lock while it works."""
+    """Two tasks side by side, where torch may use two threads; OpenCV lets go of Python's lock while it works."""
+    if torch.get_num_threads() == 1:
+        return one(), other()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(one)
         second = other()
