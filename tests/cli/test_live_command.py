@@ -151,10 +151,14 @@ def test_ctrl_c_breaks_into_no_wait(clip, capsys, monkeypatch):
         return shown
 
     monkeypatch.setattr(Session, "next", pressed)
-    assert main(["live", str(clip), "--loop", "--show", "none", "--model", "blend", "--json", "--quiet"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    try:
+        assert main(["live", str(clip), "--loop", "--show", "none", "--model", "blend", "--json", "--quiet"]) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # put back as it was
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(came_back) == 1
     assert "shown" in json.loads(capsys.readouterr().out)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # put back as it was
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from clips import Clip, planes
 from tween.frame import Colour
 from tween.pipeline.config import RenderConfig
 from tween.pipeline.recipe import render
-from tween.video.codecs import ENCODERS
+from tween.video.codecs import plan_for
+from tween.video.stream import Encoding
 
 F = Fraction
 MATRICES = {"BT.601 525": (6, 6, 6), "BT.601 625": (5, 5, 6), "BT.709": (1, 1, 1), "BT.2020": (9, 9, 14),
@@ -59,7 +60,8 @@ def test_with_a_lossy_codec_it_is_the_codec_s_own(tmp_path, name, full, codec):
     preset = {"av1": "12", "vp9": "8"}.get(codec, "ultrafast")
     for out, one, speed in (("out.mkv", codec, preset), ("lossless.mkv", "ffv1", None)):
         render(RenderConfig(source, tmp_path / out, times=2, model="blend", codec=one, preset=speed))
-    plain(tmp_path / "plain.mkv", pictures(tmp_path / "lossless.mkv"), codec, preset)
+    plan = plan_for(tmp_path / "plain.mkv", Encoding(codec=codec, preset=preset), "yuv420p", (64, 96))
+    plain(tmp_path / "plain.mkv", pictures(tmp_path / "lossless.mkv"), plan)
     originals = pictures(source)
     ours, most, mean = error(tmp_path / "out.mkv", originals, step=2)
     theirs, most_of_theirs, _ = error(tmp_path / "plain.mkv", originals, step=2)
@@ -68,12 +70,10 @@ def test_with_a_lossy_codec_it_is_the_codec_s_own(tmp_path, name, full, codec):
     assert abs(mean) < 0.12
 
 
-def plain(path, originals, codec, preset):
+def plain(path, originals, plan):
     """Pictures through an encoder as anybody would call it."""
-    encoder = ENCODERS[codec]
-    options = {**dict(encoder.options), "crf": str(encoder.crf), encoder.dial: preset}
     with av.open(str(path), "w", format="matroska") as container:
-        stream = container.add_stream(encoder.library, rate=48, options=options)
+        stream = container.add_stream(plan.encoder.library, rate=48, options=plan.options)
         stream.width, stream.height = originals[0].width, originals[0].height
         stream.pix_fmt = "yuv420p"
         stream.codec_context.color_range = originals[0].color_range

@@ -261,6 +261,7 @@ def test_a_loop_is_given_up(clip):
     assert seen == 12
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of modules that warn when all there is is looked at
 def test_a_round_leaves_nothing_behind_for_the_collector(clip):
     """A picture in a circle of references keeps its decoder's memory: megabytes a round."""
     gc.collect()

@@ -12,6 +12,7 @@ from clips import Clip, packets, planes
 
 from tween.frame import Colour
 from tween.timeline import Slow
+from tween.video import filesink
 from tween.video.doors import open_sink, open_source
 from tween.video.stream import Encoding
 
@@ -368,3 +369,46 @@ def test_a_picture_that_changes_its_size_on_the_way(tmp_path):
     assert len(frames) >= 20
     assert "the picture changes on the way: 96x64 yuv420p is shown as 64x64 yuv420p" in source.notes
     assert len(read(tmp_path / "out.mp4")[1]) == len(frames)
+
+
+@pytest.mark.parametrize(("size", "alone"), [((64, 96), True), ((256, 64), True), ((360, 640), False)])
+def test_low_pictures_are_encoded_in_hevc_without_a_pool(tmp_path, size, alone):
+    clip = Clip(frames=5, size=size, codec="libx264").make(tmp_path / "in.mp4")
+    with open_source(clip) as source, open_sink(tmp_path / "out.mp4", like=source, encoding=HEVC) as sink:
+        assert ("pools=none" in sink._plan.options["x265-params"]) is alone
+        assert "log-level=error" in sink._plan.options["x265-params"]
+        for frame in source:
+            sink.write(frame)
+    with open_source(tmp_path / "out.mp4") as source:
+        assert len(list(source)) == 5
+
+
+HEVC = Encoding(codec="hevc", preset="ultrafast")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written", "rests"),
+    [(HEVC, 3, 1), (HEVC, 0, 0), (replace(HEVC, segment=2), 4, 1), (Encoding(codec="h264"), 3, 0)],
+)
+def test_an_encoder_that_minds_is_left_alone_before_it_is_closed_with_pictures_inside(
+    tmp_path, monkeypatch, encoding, written, rests
+):
+    """x265 may wait for ever otherwise: a render that is stopped would not end."""
+    rested = []
+    monkeypatch.setattr(filesink.time, "sleep", lambda seconds: rested.append(seconds))
+    clip = Clip(frames=5, size=(360, 640), codec="libx264").make(tmp_path / "in.mp4")
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt),
+        open_source(clip) as source,
+        open_sink(tmp_path / "out.mp4", like=source, encoding=encoding) as sink,
+    ):
+        for frame, _ in zip(source, range(written), strict=False):
+            sink.write(frame)
+        raise KeyboardInterrupt
+    assert len(rested) == rests
+    assert all(0.2 < seconds < 0.3 for seconds in rested)
+    rested.clear()
+    with open_source(clip) as source, open_sink(tmp_path / "whole.mp4", like=source, encoding=encoding) as sink:
+        for frame in source:
+            sink.write(frame)
+    assert not rested

@@ -24,7 +24,9 @@ X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
 SVT = tuple(str(speed) for speed in range(13, -1, -1))
 ENCODERS: dict[str, Encoder] = {
     "h264": Encoder("libx264", 16, 51, "fast", X26X, ("mp4", "mov", "matroska"), says_aspect=True),
-    # x265 4.1 overruns its memory on pictures of 34x18, so small ones are refused
+    # x265 4.1 overruns its memory on pictures of 34x18, so small ones are refused. 4.2 waits for ever if it is closed
+    # with pictures inside while its look-ahead is just ending in a thread of its pool (640x360: 1 in 200 times; after a
+    # rest of 20 ms 1 in 5,000). Low pictures gain nothing by that pool.
     "hevc": Encoder(
         "libx265",
         18,
@@ -35,6 +37,9 @@ ENCODERS: dict[str, Encoder] = {
         (("x265-params", "log-level=error"),),
         least=64,
         says_aspect=True,
+        low_height=256,
+        low=(("x265-params", "pools=none"),),
+        rest_s=(0.2, 0.2),
     ),
     "av1": Encoder("libsvtav1", 20, 63, "8", SVT, ("mp4", "mov", "matroska", "webm")),
     "vp9": Encoder(
@@ -103,13 +108,13 @@ def plan_for(path: Path, encoding: Encoding, pixel_format: str, size: tuple[int,
     if has_alpha(pixel_format) and not has_alpha(target):
         notes += (f"the video's transparency is left out: {codec} holds none (vp9, prores and ffv1 do)",)
     options = _options(codec, encoder, encoding)
+    if size[0] <= encoder.low_height:
+        options = _joined(options, dict(encoder.low))
     if has_alpha(target):
         options |= ALPHA_OPTIONS.get(codec, {})
     check_opens(codec, encoder, size, target, options)
     shown, missed = light_options(encoder.library, light)
-    for key, words in shown.items():
-        options[key] = ":".join(filter(None, (options.get(key), words)))
-    return Plan(container, codec, encoder, target, options, (*notes, *missed))
+    return Plan(container, codec, encoder, target, _joined(options, shown), (*notes, *missed))
 
 
 def container_of(path: Path) -> str:
@@ -223,6 +228,11 @@ def _options(codec: str, encoder: Encoder, encoding: Encoding) -> dict[str, str]
     if preset is not None:
         options[encoder.dial] = preset
     return options
+
+
+def _joined(options: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """Options of both; those that are lists of an encoder's own words are put in one."""
+    return options | {key: ":".join(filter(None, (options.get(key), words))) for key, words in more.items()}
 
 
 def finest(*grids: Fraction) -> Fraction:

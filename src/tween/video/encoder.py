@@ -31,6 +31,8 @@ class Encoder:
         needs: what a machine needs for it, in words; "" for software.
         software: the codec to take where a machine lacks it.
         says_aspect: its stream tells the shape of a pixel; else only mp4 and mov do.
+        low: what it is told besides for pictures of at most `low_height` rows.
+        rest_s: how long it is left alone before it is closed with pictures inside: seconds, and seconds a megapixel.
     """
 
     library: str
@@ -49,3 +51,6 @@ class Encoder:
     needs: str = ""
     software: str = ""
     says_aspect: bool = False
+    low_height: int = 0
+    low: tuple[tuple[str, str], ...] = ()
+    rest_s: tuple[float, float] = (0.0, 0.0)

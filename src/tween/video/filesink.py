@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -80,6 +81,7 @@ class FileSink:
         self._durations: dict[int, int] = {}
         self._newest: av.Packet | None = None
         self._first, self._past, self._encoded = (0, 0), 0, 0
+        self._holds_pictures = False  # the encoder does
         self._container: OutputContainer | None = None
         self._scratch: OutputContainer | None = None
         self._segments: list[Segment] = []
@@ -204,7 +206,7 @@ class FileSink:
 
     def _end_segment(self) -> None:
         """Nothing more belongs to the segment: empty its encoder, and tell of it."""
-        self._mux(self._stream.encode(None))
+        self._empty()
         assert self._log is not None
         assert self._scratch is not None
         with self._told():
@@ -248,11 +250,18 @@ class FileSink:
         try:
             picture.pts, picture.time_base, picture.duration = ticks, self._grid, until - ticks
             picture.pict_type = PictureType.NONE  # the source's I, P or B is no wish of ours
+            self._holds_pictures = True
             packets = self._stream.encode(picture)
         finally:
             picture.pts, time_base, picture.duration, picture.pict_type = kept
             if time_base is not None:
                 picture.time_base = time_base
+        self._mux(packets)
+
+    def _empty(self) -> None:
+        """Take out of the encoder what it holds."""
+        packets = self._stream.encode(None)
+        self._holds_pictures = False
         self._mux(packets)
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
@@ -312,7 +321,7 @@ class FileSink:
         if self._encoding.segment:
             self._join()
         else:
-            self._mux(self._stream.encode(None))
+            self._empty()
         self._send_last()
         assert self._container is not None
         with self._told():
@@ -356,6 +365,14 @@ class FileSink:
             with contextlib.suppress(OSError, FFmpegError):
                 container.close()
         self.draft.discard()
+        if self._holds_pictures:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Give an encoder that minds to be closed with pictures inside the time to come to an end with what it does."""
+        seconds, per_megapixel = self._plan.encoder.rest_s
+        if seconds:
+            time.sleep(seconds + per_megapixel * math.prod(self._size) / 1e6)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
