@@ -120,7 +120,7 @@ def test_a_full_disk(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
 def test_ctrl_c_is_clean(tmp_path):
-    clip = Clip(frames=400, size=(360, 640)).make(tmp_path / "clip.mp4")
+    clip = Clip(frames=100, size=(360, 640)).make(tmp_path / "clip.mp4")
     command = [sys.executable, "-m", "tween", "interpolate", str(clip), "--times", "8", "--quiet"]
     process = subprocess.Popen(
         command,
