@@ -10,6 +10,7 @@ from tween.backends import machine, openvino, prepare
 from tween.backends.openvino import OpenVinoBackend
 from tween.backends.torch import TorchBackend
 from tween.errors import BadOption, Conflict, MissingPackage
+from tween.models import zoo
 from tween.models.classic import Blend
 from tween.models.ifrnet import build
 
@@ -42,6 +43,13 @@ def test_auto_stays_with_torch_where_nothing_was_measured(monkeypatch):
     choice = prepare.choose(small())
     assert choice[:3] == ("torch", "cpu", "fp32")
     assert "no other backend was measured faster for networks" in choice.reason
+
+
+def test_auto_stays_with_torch_where_a_graph_would_compute_what_nobody_asked_for(monkeypatch):
+    this_machine(monkeypatch)
+    assert prepare.choose(zoo.create("ifrvp-t")).backend == "openvino"
+    assert prepare.choose(zoo.create("ifrvp-steps")).backend == "torch"
+    assert prepare.choose(zoo.create("ifrvp-steps"), backend="openvino").backend == "openvino"
 
 
 def test_auto_without_openvino_says_what_is_missed(monkeypatch, network):

@@ -57,6 +57,8 @@ class IndependentSteps(Model):
         steps: one-step predictors, for t = 1, 2, ...
     """
 
+    chooses = True
+
     def __init__(self, steps: Sequence[IFRVP]) -> None:
         super().__init__()
         self.steps = nn.ModuleList(steps)

@@ -101,10 +101,13 @@ class Model(nn.Module):
         spec: what it needs and can do.
         searches: True if it looks at pixels outside torch, in `embed`, `relate` and `search`, so that those run on no
             tensors without memory (`meta`) and are part of no compiled graph.
+        chooses: True if it computes only what `t` asks for; a compiled graph computes all of it, in several times the
+            time.
     """
 
     spec: Spec
     searches: bool = False
+    chooses: bool = False
 
     def embed(self, frame: Tensor) -> Tensors:
         """What one frame `[B, 3, H, W]` in [0, 1] says alone: computed once, kept while the frame is in the context."""
