@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 
@@ -346,21 +347,21 @@ def four_threads():
 
 
 class Meeting(Model):
-    """Shows the mean of its neighbours, but only once another gap is being shown too."""
+    """Shows the mean of its neighbours; the first gap only once another is being shown too."""
 
     spec = Spec((0, 1))
 
     def __init__(self):
         super().__init__()
-        self.door, self.threads = Barrier(2), set()
+        self.door, self.threads, self.arrivals = Barrier(2), set(), count()
 
     def render(self, scene, t):  # noqa: ARG002
-        self.door.wait(timeout=60)
+        if next(self.arrivals) < 2:  # the others pass: the window of what may be outstanding is odd
+            self.door.wait(timeout=60)
         self.threads.add(torch.get_num_threads())
         return Prediction((scene[0] + scene[1]) / 2, {})
 
 
-@pytest.mark.long  # its two gaps did not meet in 2 of 6 runs beside other tests; why is not known
 def test_small_gaps_that_share_nothing_are_shown_side_by_side(tmp_path, four_threads):  # noqa: ARG001
     small_sets.ucf101(tmp_path, count=8)
     data, rule = open_set("ucf101", tmp_path, "test"), protocol_of("ucf101")
