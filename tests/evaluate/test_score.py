@@ -394,12 +394,35 @@ def test_side_by_side_what_is_broken_is_told_and_a_failure_leaves_nothing(tmp_pa
 
 
 @pytest.mark.usefixtures("four_threads")
+def test_an_observer_that_fails_leaves_the_threads_as_they_were(triplets):
+    def fails(case):
+        raise ValueError(case.row.name)
+
+    with pytest.raises(ValueError, match="1") as error:
+        score(zoo.load("blend"), triplets[1], protocol_of("ucf101"), observer=fails)
+    assert torch.get_num_threads() == 4  # while the error, and with it every frame, is still held
+    assert error.value.args == ("1",)
+
+
+@pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize(("lengths", "size"), [((9,), (48, 64)), ((3, 3, 3), (480, 642))])
 def test_large_pictures_and_gaps_of_one_clip_have_the_machine_to_themselves(tmp_path, lengths, size):
     small_sets.folders(tmp_path, lengths, size=size)
     alone = Alone()
     score(alone, open_set("frames", tmp_path, "test"), protocol_of("frames"), gap=2)
     assert (alone.most, alone.threads) == (1, {4})
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_large_picture_among_small_ones_waits_for_the_machine(tmp_path):
+    for n, size in enumerate([(48, 64)] * 4 + [(480, 642)] + [(48, 64)] * 3, 1):
+        for name, picture in zip(("frame_00", "frame_01_gt", "frame_02"), small_sets.moving(size, 3), strict=True):
+            small_sets.save(picture, tmp_path / "ucf101_interp_ours" / str(n) / f"{name}.png")
+    model = Alone()
+    result = score(model, open_set("ucf101", tmp_path, "test"), protocol_of("ucf101"))
+    assert [row.name for row in result.rows] == [str(n) for n in range(1, 9)]
+    assert model.large == {(1, 4)}  # alone, on all threads
+    assert model.threads == {1, 4}
 
 
 class Alone(Model):
@@ -409,12 +432,14 @@ class Alone(Model):
 
     def __init__(self):
         super().__init__()
-        self.now, self.most, self.threads = 0, 0, set()
+        self.now, self.most, self.threads, self.large = 0, 0, set(), set()
 
     def render(self, scene, t):  # noqa: ARG002
         self.now += 1
         self.most = max(self.most, self.now)
         self.threads.add(torch.get_num_threads())
+        if scene[0].shape[-1] > 640:
+            self.large.add((self.now, torch.get_num_threads()))
         time.sleep(0.05)
         self.now -= 1
         return Prediction(scene[0], {})

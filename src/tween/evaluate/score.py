@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -141,23 +140,26 @@ class _Run:
     def cases(self, read: Iterator[Read], workers: ThreadPoolExecutor) -> Iterator[Case]:
         """Every picture with its scores, in order. What is broken is told in `found`."""
         waiting: deque[Future[list[Case]]] = deque()
-        with ExitStack() as shared:
-            sides = 0  # by side; not known before the first gap
+        threads, sides = torch.get_num_threads(), 1
+        try:
             for job, pictures in read:
                 if isinstance(pictures, BrokenPicture):
                     told = (job.clip.name, pictures.got)
                     self.found.broken += [told] if told not in self.found.broken else []
                     continue
                 stage = self.show.stage(job, pictures)
-                if not sides:
-                    self.found.backend, self.found.precision = stage.backend.name, stage.backend.precision
-                    sides = shared.enter_context(side_by_side(stage)) if self.may_share else 1
+                self.found.backend, self.found.precision = stage.backend.name, stage.backend.precision
+                suits = side_by_side(stage, threads) if self.may_share else 1
+                if suits != sides:
+                    yield from _ended(waiting, 0)
+                    sides = suits
+                    torch.set_num_threads(threads // sides)
                 for begun in self._begun(job, pictures, stage, workers, alone=sides == 1):
                     waiting.append(begun)
-                    while len(waiting) > WAITING:
-                        yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+                    yield from _ended(waiting, WAITING)
+            yield from _ended(waiting, 0)
+        finally:
+            torch.set_num_threads(threads)
 
     def _begun(
         self, job: Job, pictures: Pictures, stage: Stage, workers: ThreadPoolExecutor, *, alone: bool
@@ -167,17 +169,16 @@ class _Run:
             for group in show.judge.together(show.shown(job, pictures, stage)):
                 yield workers.submit(judged, show.judge, group, keeps=show.looks)
         else:
-            yield workers.submit(replace(show).judged, job, pictures, stage)
+            yield workers.submit(replace(show).scored, job, pictures, stage)
 
 
-@contextmanager
-def side_by_side(stage: Stage) -> Iterator[int]:
-    """How many gaps like this one may be shown at once; meanwhile each of them has a share of torch's threads."""
-    threads = torch.get_num_threads()
+def _ended(waiting: deque[Future[list[Case]]], left: int) -> Iterator[Case]:
+    """Cases in order, until only so many are outstanding."""
+    while len(waiting) > left:
+        yield from waiting.popleft().result()
+
+
+def side_by_side(stage: Stage, threads: int) -> int:
+    """How many gaps like this one are best shown at once by that many threads, each on its share of them."""
     suits = stage.backend.name == "torch" and torch.device(stage.backend.device).type == "cpu"
-    count = min(SIDE_BY_SIDE, threads) if suits and math.prod(stage.canvas.size) <= SMALL_PICTURE else 1
-    torch.set_num_threads(threads // count)
-    try:
-        yield count
-    finally:
-        torch.set_num_threads(threads)
+    return min(SIDE_BY_SIDE, threads) if suits and math.prod(stage.canvas.size) <= SMALL_PICTURE else 1

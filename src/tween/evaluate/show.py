@@ -88,7 +88,7 @@ class Show:
         canvas = canvas_for(recipe_for(self.protocol, self.engine.family), (height, width), self.engine.spec.multiple)
         return Stage(self.engine.backend_for(canvas.size), canvas)
 
-    def judged(self, job: Job, pictures: Pictures, stage: Stage) -> list[Case]:
+    def scored(self, job: Job, pictures: Pictures, stage: Stage) -> list[Case]:
         """One gap, shown and judged at once, in the thread of the caller."""
         groups = self.judge.together(self.shown(job, pictures, stage))
         return [case for group in groups for case in judged(self.judge, group, keeps=self.looks)]
