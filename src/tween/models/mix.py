@@ -92,7 +92,7 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int) -> Ar
         `[H, W, 3]`.
     """
     (height, width), (low, narrow) = first.shape[:2], field.shape[:2]
-    out = np.empty_like(first)
+    out = np.empty(first.shape, np.float32)  # as the passes write it, however `first` lies in memory
     flat = [np.ascontiguousarray(array).reshape(-1) for array in (first, last)]
     tables = narrow, between(height, low), between(width, narrow)
     work = partial(mix_rows, *flat, (height, width), field.reshape(-1), *tables, t, out.reshape(-1))
