@@ -82,6 +82,44 @@ def test_a_predictor_is_shown_the_past_and_asked_for_what_came():
     assert [(w.target, w.t) for w in windows(any_time, 2, ahead=3)] == [(4, 1), (6, 2), (8, 3)]
 
 
+FOUR = Spec(context=(-1, 0, 1, 2))
+
+
+def contexts(spec=FOUR, gaps=(2,), **augment):
+    """Places of the contexts of many samples, less that of frame 0; the gap is 2 frames."""
+    asked = plan([Counting("a", 40)], spec, gaps, draws=8, span=20, augment=Augment(**augment))
+    frames = [batch[0][:, :, 0, 0, 0] for batch in drawn(asked, 16)]
+    zero = spec.context.index(0)
+    return [tuple(int(place - row[zero]) for place in row) for batch in frames for row in batch.tolist()]
+
+
+def test_frames_beyond_the_gap_may_be_missing():
+    assert set(contexts()) == {(-2, 0, 2, 4)}
+    assert set(contexts(ends=1.0)) == {(0, 0, 2, 2)}
+    some = contexts(ends=0.3)
+    assert set(some) == {(-2, 0, 2, 4), (0, 0, 2, 4), (-2, 0, 2, 2), (0, 0, 2, 2)}
+    assert 0.2 < sum(row[0] == 0 for row in some) / len(some) < 0.4
+    assert set(contexts(Spec(context=(-1, 0)), gaps=(1,), ends=1.0)) == {(0, 0)}
+
+
+def test_frames_beyond_the_gap_may_come_from_another_distance():
+    some = contexts(skips=1.0)
+    assert {row[1:3] for row in some} == {(0, 2)}
+    assert all(row[0] < 0 and row[3] > 2 for row in some)
+    assert len({row[0] for row in some}) > 5
+    assert len({row[3] for row in some}) > 5
+
+
+def test_a_longer_context_moves_as_one():
+    six = Spec(context=(-2, -1, 0, 1, 2, 3))
+    assert all(row[0] <= row[1] < row[2] < row[3] < row[4] <= row[5] for row in contexts(six, skips=1.0))
+    assert set(contexts(six, ends=1.0)) == {(0, 0, 0, 2, 2, 2)}
+
+
+def test_what_may_be_missing_is_nothing_to_a_pair():
+    assert set(contexts(PAIR, ends=0.5, skips=0.5)) == {(0, 2)}
+
+
 def test_an_odd_gap_has_no_middle():
     with pytest.raises(BadOption, match="a gap of 3 source frames; it learns the middle of a gap: an even number"):
         windows(Spec(context=(0, 1), any_time=False), 3)

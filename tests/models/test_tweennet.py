@@ -1,55 +1,143 @@
-"""tween's own network: it begins at `dis`, and shows nothing that was in neither frame."""
+"""tween's own network: `dis`, bent as far as it believes."""
 
+import copy
+import gc
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from tween.metrics.image import psnr
-from tween.models import zoo
+from tween.models import bend, zoo
+from tween.models.tweennet import CLUES, TweenNet
 
 
-def moving(size=(96, 160), steps=(0, 3), channels=3):
-    """A random texture, smooth over four pixels, moved by `steps` pixels to the right, `[1, N, 3, H, W]`."""
+def moving(steps, size=(96, 160)):
+    """A random texture, smooth over eight pixels, moved by `steps` pixels to the right, `[1, N, 3, H, W]`."""
     height, width = size
     torch.manual_seed(5)
-    coarse = torch.rand(1, channels, height // 4, (width + 32) // 4)
-    wide = F.interpolate(coarse, size=(height, width + 32), mode="bicubic", align_corners=False).clamp(0, 1)
-    return torch.stack([wide[..., 16 - step : 16 - step + width] for step in steps], 1)
+    coarse = torch.rand(1, 3, height // 8, (width + 64) // 8)
+    wide = F.interpolate(coarse, size=(height, width + 64), mode="bicubic", align_corners=False).clamp(0, 1)
+    x = torch.arange(width) + 32
+    grid = [(x - step + 0.5) * 2 / (width + 64) - 1 for step in steps]
+    rows = (torch.arange(height) + 0.5) * 2 / height - 1
+    places = [torch.stack((line.expand(height, -1), rows[:, None].expand(-1, width)), -1)[None] for line in grid]
+    return torch.stack([F.grid_sample(wide, place, mode="bicubic", align_corners=False) for place in places], 1)
+
+
+def falling(times):
+    """Where a thing is that starts at rest at -1 and gains 3 pixels a gap in each gap."""
+    return [1.5 * (time + 1) ** 2 for time in times]
+
+
+@pytest.fixture
+def models():
+    """The network as it begins, and `dis`."""
+    return zoo.create("tweennet").eval(), zoo.create("dis").eval()
 
 
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.8])
-def test_untrained_it_shows_what_dis_shows(t):
-    frames, when = moving(), torch.tensor([t])
-    with torch.inference_mode():
-        ours, theirs = (zoo.create(name).eval()(frames, when).frame for name in ("tweennet", "dis"))
+@torch.inference_mode()
+def test_a_fall_is_shown_where_it_is(models, t):
+    """Along a straight line it would be 0.375 pixels off at t = 1/2."""
+    frames, truth = moving(falling((-1, 0, 1, 2))), moving(falling((t,)))[:, 0]
+    ours = models[0](frames, torch.tensor([t]))
+    theirs = models[1](frames[:, 1:3], torch.tensor([t]))
+    inner = (..., slice(16, -16), slice(32, -32))
+    assert psnr(ours.frame[inner], truth[inner]).item() > psnr(theirs.frame[inner], truth[inner]).item() + 2
+    flow = ours.aux["flow"][0, 0][16:-16, 32:-32].median()
+    assert flow.item() == pytest.approx(falling((0,))[0] - falling((t,))[0], abs=0.25)
+
+
+@torch.inference_mode()
+def test_at_a_clips_ends_it_shows_what_dis_shows(models):
+    frames, when = moving((2, 2, 5, 5)), torch.tensor([0.4])
+    ours, theirs = models[0](frames, when).frame, models[1](frames[:, 1:3], when).frame
     assert psnr(ours, theirs).item() > 48
-    assert psnr(theirs, frames[:, 0]).item() < 40  # there was something to move
+    assert psnr(theirs, frames[:, 1]).item() < 40  # there was something to move
 
 
-def test_motion_is_told_as_it_is():
-    """A texture that moves by 4 pixels: from the midpoint 2 back to frame 0, 2 on to frame 1."""
-    with torch.inference_mode():
-        _, aux = zoo.create("tweennet").eval()(moving(steps=(0, 4)), torch.tensor([0.5]))
-    inner = aux["flow"][0, :, 24:-24, 24:-24].flatten(1).median(1).values
-    assert torch.allclose(inner, torch.tensor([-2.0, 0.0, 2.0, 0.0]), atol=0.2)
-    assert torch.allclose(aux["mask"].mean(), torch.tensor(0.5), atol=0.05)
+@torch.inference_mode()
+def test_one_side_tells_too(models):
+    when = torch.tensor([0.5])
+    truth, frames = moving(falling((0.5,)))[:, 0], moving(falling((-1, 0, 1, 1)))
+    ours, theirs = models[0](frames, when).frame, models[1](frames[:, 1:3], when).frame
+    assert psnr(ours, truth).item() > psnr(theirs, truth).item() + 0.5
 
 
-def test_what_it_shows_lies_between_what_it_saw():
-    """The weights of the six pictures sum to 1: a random network invents no brightness."""
+@torch.inference_mode()
+def test_it_is_one_way_in_both_directions_of_time(models):
+    frames, when = moving(falling((-1, 0, 1, 2))), torch.tensor([0.3])
+    ahead, back = models[0](frames, when).frame, models[0](frames.flip(1), 1 - when).frame
+    assert psnr(ahead, back).item() > 45
+
+
+@torch.inference_mode()
+def test_what_it_shows_was_in_a_frame():
+    """Whatever a network says, it moves and mixes: no brightness is invented."""
     torch.manual_seed(3)
-    model = zoo.create("tweennet").eval()
-    frames = 0.25 + 0.5 * moving()
-    with torch.inference_mode():
-        for value in model.parameters():
-            value.add_(0.2 * torch.randn_like(value))
-        shown = model(frames, torch.tensor([0.5])).frame
+    model = TweenNet().eval()
+    for value in model.parameters():
+        value.add_(0.3 * torch.randn_like(value))
+    frames = 0.25 + 0.5 * moving((0, 3, 5, 12))
+    shown = model(frames, torch.tensor([0.5])).frame
     assert frames.min() - 0.05 <= shown.min()  # the bicubic look may pass by that much
     assert shown.max() <= frames.max() + 0.05
 
 
-def test_frames_too_small_to_be_halved():
-    frames = moving(size=(16, 48), steps=(0, 1))
+@torch.inference_mode()
+def test_frames_too_small_to_be_halved(models):
+    frames, when = moving((0, 0, 1, 1), size=(16, 48)), torch.tensor([0.5])
+    assert psnr(models[0](frames, when).frame, models[1](frames[:, 1:3], when).frame).item() > 35
+
+
+@torch.inference_mode()
+def test_a_batch_is_its_pictures_one_by_one(models):
+    one, other = moving(falling((-1, 0, 1, 2))), moving((4, 4, 1, 0))
+    both = models[0](torch.cat((one, other)), torch.tensor([0.5, 0.25])).frame
+    alone = torch.cat([models[0](x, torch.tensor([t])).frame for x, t in ((one, 0.5), (other, 0.25))])
+    assert (both - alone).abs().max() < 1e-5
+
+
+def test_each_search_is_made_once(monkeypatch):
+    """A clip of n frames is searched 2 (n - 1) times, though a gap looks at four frames."""
+    made = []
+    monkeypatch.setattr(
+        bend, "dense_search", lambda *pair: made.append(pair) or np.zeros((*pair[0].shape, 2), np.float32)
+    )
+    model, frames = TweenNet().eval(), moving((0, 1, 3, 6, 10, 15))
     with torch.inference_mode():
-        ours, theirs = (zoo.create(name).eval()(frames, torch.tensor([0.5])).frame for name in ("tweennet", "dis"))
-    assert psnr(ours, theirs).item() > 35
+        seen = [model.embed(frame) for frame in frames.unbind(1)]
+        for here in range(5):
+            model.relate([seen[min(max(here + k, 0), 5)] for k in (-1, 0, 1, 2)])
+    assert len(made) == 2 * 5
+
+
+def test_searches_go_with_their_frames_and_do_not_travel():
+    search = bend.Searches()
+    lumas = [torch.rand(1, 32, 48) for _ in range(3)]
+    kept = search(*lumas[:2])
+    assert search(*lumas[:2]) is kept
+    lumas[0] = torch.rand(1, 32, 48)
+    gc.collect()
+    search(*lumas[1:])
+    assert len(search._found) == 1
+    for other in (copy.deepcopy(search), pickle.loads(pickle.dumps(search))):
+        assert not other._found
+
+
+def test_what_it_goes_by_turns_with_the_picture(models):
+    """No clue knows left from right: mirrored frames are told the same, mirrored."""
+    told = []
+    models[0].gates.register_forward_hook(lambda _, seen, __: told.append(seen[0]))
+    frames = moving(falling((-1, 0, 1, 2)), size=(128, 160))
+    with torch.inference_mode():
+        for seen in (frames, frames.flip(-1), frames.transpose(-1, -2).contiguous()):
+            models[0](seen, torch.tensor([0.5]))
+    plain, mirrored, turned = told
+    assert plain.shape == (1, CLUES, 8, 10)
+    assert (mirrored.flip(-1) - plain).abs().mean() < 0.03
+    assert (turned.transpose(-1, -2) - plain).abs().mean() < 0.03
+    assert plain.abs().mean() > 0.1

@@ -33,6 +33,10 @@ class Augment:
     """Degrees, either way."""
     reverse: float = 0.0
     """Run backwards in time; not for predictors."""
+    ends: float = 0.0
+    """On either side, repeat the frame at the gap instead of those beyond it, as where a clip begins or ends."""
+    skips: float = 0.0
+    """On either side, take the frames beyond the gap from another distance, as where frames were lost or repeated."""
     jitter: float = 0.0
     """Change brightness, contrast, saturation (each multiplied by 1 -/+ its field) and hue (turned, in YIQ)."""
     brightness: float = 0.2

@@ -161,24 +161,53 @@ class Rounds(Dataset[list[Collated]]):
         choices = []
         for _ in range(self.plan.draws):
             window = fitting[int(rng.integers(len(fitting)))]
-            choices.append((window, start + int(rng.integers(end - start - window.length + 1))))
-        wanted = sorted({at + place for w, at in choices for place in (*w.context, w.target)})
+            at = start + int(rng.integers(end - start - window.length + 1))
+            choices.append((window, at, seen(window, at, range(start, end), self.plan, rng)))
+        wanted = sorted({place for w, at, context in choices for place in (*context, at + w.target)})
         frames = dict(zip(wanted, clip.read(wanted), strict=True))
-        return [self._sample(clip, frames, window, at, rng) for window, at in choices]
+        return [self._sample(clip, frames, *choice, rng) for choice in choices]
 
     def _sample(
-        self, clip: Clip, frames: dict[int, Tensor], window: Window, at: int, rng: np.random.Generator
+        self,
+        clip: Clip,
+        frames: dict[int, Tensor],
+        window: Window,
+        at: int,
+        places: Sequence[int],
+        rng: np.random.Generator,
     ) -> Sample:
         """One sample, cropped and augmented."""
         plan = self.plan
         flow = clip.flow(at + window.target, *(at + place for place in window.labelled)) if plan.label else None
-        context = torch.stack([frames[at + place] for place in window.context])
+        context = torch.stack([frames[place] for place in places])
         name = f"{clip.name} frames {at}..{at + window.length - 1} t {window.t}"
         whole = Sample(context, frames[at + window.target], float(window.t), flow, name)
         sample = augmented(whole, plan.augment, plan.crop, rng, plan.spec.context)
         if plan.label and sample.flow is None:
             sample = sample._replace(flow=flow_label(sample, plan.spec.context))
         return sample
+
+
+def seen(window: Window, at: int, visit: range, plan: Plan, rng: np.random.Generator) -> list[int]:
+    """The frames of a context whose window begins `at`, those beyond the gap missing or from elsewhere as the plan's
+    `ends` and `skips` say. Nothing is drawn where both are 0."""
+    places = [at + place for place in window.context]
+    augment, when = plan.augment, plan.spec.context
+    if not augment.ends and not augment.skips:
+        return places
+    newest = places[when.index(min(1, when[-1]))]
+    for side, near, room in ((-1, places[when.index(0)], visit.start), (1, newest, visit.stop - 1)):
+        beyond = [n for n, place in enumerate(places) if (place - near) * side > 0]
+        drawn, away = rng.random(), abs(room - near)
+        if not beyond or not away:
+            continue
+        if drawn < augment.ends:
+            places = [near if n in beyond else place for n, place in enumerate(places)]
+        elif drawn < augment.ends + augment.skips:
+            shift = side * (1 + int(rng.integers(away)) - window.gap)
+            moved = [min(max(place + shift, visit.start), visit.stop - 1) for place in places]
+            places = [moved[n] if n in beyond else place for n, place in enumerate(places)]
+    return places
 
 
 def shared_out(visit: int, shares: Sequence[float]) -> tuple[int, int]:

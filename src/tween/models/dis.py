@@ -164,25 +164,31 @@ def dense_search(a: Array, b: Array) -> Array:
 def in_between(first: View, last: View, motion: Array, t: float) -> tuple[Array, Array]:
     """The picture at `t` `[H, W, 3]`, and the mean motion of the guesses, first -> last, `[h, w, 2]` in pixels of the
     picture."""
-    size = first.picture.shape[1::-1]
-    in_one_pass = size[0] * size[1] > SMALL_PICTURE and has_numba()
+    fits, weights = judged(first, last, motion, t)
+    mean = fits[0].motion * weights[0][..., None] + fits[1].motion * weights[1][..., None]
+    return drawn(first, last, fits, weights, t), scaled(mean, first.picture.shape[1::-1])
 
-    def ahead() -> tuple[Fit, Array | None]:
-        return guess(first, last, carried(motion[0], t), t, looks=not in_one_pass)
 
-    def back() -> tuple[Fit, Array | None]:
-        return guess(first, last, -carried(motion[1], 1 - t), t, looks=not in_one_pass)
-
-    (one, seen_one), (other, seen_other) = at_once(ahead, back)
+def judged(first: View, last: View, motion: Array, t: float) -> tuple[tuple[Fit, Fit], list[Array]]:
+    """Both guesses at `t`, ahead and back, and what they and the third, that nothing moves, weigh: three `[h, w]` that
+    add up to 1."""
+    fits = at_once(
+        lambda: fitted(first, last, carried(motion[0], t), t),
+        lambda: fitted(first, last, -carried(motion[1], 1 - t), t),
+    )
     still = STILLNESS * agreement(first.luma, last.luma) + DOUBT
-    total = one.weight + other.weight + still
-    weights = one.weight / total, other.weight / total, still / total
-    if seen_one is None or seen_other is None:
-        picture = fused(first, last, (one, other), weights, t)
-    else:
-        picture = blended(first, last, (seen_one, seen_other), weights, t)
-    mean = one.motion * weights[0][..., None] + other.motion * weights[1][..., None]
-    return picture, scaled(mean, size)
+    total = fits[0].weight + fits[1].weight + still
+    return fits, [weight / total for weight in (fits[0].weight, fits[1].weight, still)]
+
+
+def drawn(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float) -> Array:
+    """The picture `[H, W, 3]` that guesses show by their weights: small ones looked up bicubically, large ones in one
+    pass, where it can be compiled."""
+    height, width = first.picture.shape[:2]
+    if height * width > SMALL_PICTURE and has_numba():
+        return fused(first, last, fits, weights, t)
+    seen = at_once(*(partial(look, first, last, fit, t) for fit in fits))
+    return blended(first, last, seen, weights, t)
 
 
 def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequence[Array], t: float) -> Array:
@@ -242,19 +248,16 @@ def trusted(fit: Fit, t: float) -> tuple[Array, Array]:
     return (1 - t) * cv2.max(fit.in_first, fit.agree) + DOUBT, t * cv2.max(fit.in_last, fit.agree) + DOUBT
 
 
-def guess(first: View, last: View, motion: Array, t: float, *, looks: bool) -> tuple[Fit, Array | None]:
-    """How far the frames agree under one idea of the motion, and, if it `looks`, their mean under it, `[H, W, 3]`."""
+def look(first: View, last: View, fit: Fit, t: float) -> Array:
+    """The mean of both frames under one idea of the motion, `[H, W, 3]`."""
     cv2 = opencv()
-    fit = fitted(first, last, motion, t)
-    if not looks:
-        return fit, None
     size = first.picture.shape[1::-1]
-    full = enlarged(motion, size)
+    full = enlarged(fit.motion, size)
     seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
     if min(fit.in_first.min(), fit.in_last.min()) == 1:
-        return fit, cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0)
+        return cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0)
     shares = [cv2.resize(SCALE * part, size) for part in trusted(fit, t)]
-    return fit, cv2.blendLinear(seen_first, seen_last, *shares)
+    return cv2.blendLinear(seen_first, seen_last, *shares)
 
 
 def inside(motion: Array, share: float) -> Array:

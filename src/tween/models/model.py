@@ -28,6 +28,8 @@ class Spec:
         multiple: height and width must be multiples of this; the canvas pads, models never do.
         any_time: False if it knows only t = 1/2 (or, predicting, only t = 1).
         half: True if its convolutions may run in reduced precision (flows and grids never do).
+        even: True if frames beyond the gap mislead where they are not as far apart in time as the gap's own two. It
+            sees those two repeated then, as at a clip's ends.
         kept_behind: how many tensors of an embedding, from the first, `relate` still reads once the frame stands
             before 0; the window drops the others then (a long context's fine scales). None: all of them.
     """
@@ -36,6 +38,7 @@ class Spec:
     multiple: int = 1
     any_time: bool = True
     half: bool = True
+    even: bool = False
     kept_behind: int | None = None
 
     @property

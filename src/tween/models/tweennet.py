@@ -1,21 +1,20 @@
-"""Optical flow searched without a network, judged and mended by a small one: tween's own.
+"""Motion searched without a network, and bent as far as a small one believes: tween's own.
 
-    DIS motion both ways (`dis`)            three guesses of what passes through a pixel at t: ahead, back, still
-            │                               each guess looks both frames up: six pictures of the same instant
-            v
-    stage at 1/4 ─> stage at 1/2 ─> stage at 1 ─> detail
-        flows mended, weights mended          weights alone
+    frames       -1 ─────── 0 ── t ── 1 ─────── 2
+    search       DIS motion 0 <-> 1, and on to -1 and 2: how much it bends
+    `dis`        what it shows at t, from 0 and 1 alone, along straight lines
+    network      looks at cells of 16x16 pixels, and at all of them: how far to bend
+    shown        frames 0 and 1 along the bent motion, and `dis`, mixed as the network says
 
-    shown: the weighted mean of the six pictures, weights that sum to 1 at every pixel
-
-With all its last layers at zero it shows what `dis` shows, so it never has to learn what a search finds better; and
-nothing it shows was in neither frame.
+What is shown was in one of the frames: the network has no say in colours, only in motion and trust. A clock that
+jumps (a frame was lost, a game stalled) looks like a bend that nothing made; that is what it learns to tell.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,154 +23,208 @@ from torch.nn import functional as F
 
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
-from .blocks import Residual
-from .dis import DOUBT, STILLNESS, Array, Dis, View, agreement, at_once, carried, fitted, pictures
+from .bend import Searches, along, bends
+from .dis import SMALL_PICTURE, Array, Dis, View, at_once, drawn, judged, pictures
 from .entry import Entry
 from .model import Prediction, Spec, Tensors
 
-PICTURES = 6  # ahead in both frames, back in both, still in both
-FLOWS = 8  # ahead -> first (x, y), ahead -> last, back -> first, back -> last
-KEPT = 16  # channels that a stage hands on
-PATCH = 4  # pixels a side that a stage sees as one
+CLUES = 26  # numbers that the network sees of a cell
+CELL = 8  # pixels a side of a cell, of half the picture's size
+TOLD = 4  # how far to bend as frame 0 says, as frame 1 says, as both say smoothly; what `dis` weighs
+AT_FIRST = (0.12, 0.12, 0.25, 0.0)  # what an untrained network tells: bend by three quarters, mix evenly
+SMOOTH = 9  # pixels a side, of half the picture's size, over which a bend is made smooth
+STEADY = 0.3  # pixels: a motion below it has no direction to speak of
+FEW = 1e-4
 
 
-class Stage(nn.Module):
-    """Six pictures and what is known of them at one size -> changes to flows and weights.
+class Gates(nn.Module):
+    """Clues of cells -> what the network tells of them. Each layer sees its neighbours, and mean and spread of all.
 
     Args:
-        width: channels of its convolutions, which stand on a grid of a patch.
-        depth: how many of them after the first.
-        fields: channels of what is known beside the pictures.
-        mends_flows: False for the last stage, which leaves the flows as they are and hands nothing on.
+        width: channels.
+        depth: layers after the first.
     """
 
-    def __init__(self, width: int, depth: int, fields: int, mends_flows: bool) -> None:
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.told = FLOWS * 4 if mends_flows else 0
-        self.see = nn.Conv2d(3 * (PICTURES + 1), width, PATCH, PATCH)
-        self.join = nn.Conv2d(width + fields, width, 3, 1, 1)
-        self.body = nn.Sequential(*(Residual(width) for _ in range(depth)))
-        self.keep = nn.Conv2d(width, KEPT, 1) if mends_flows else None
-        self.tell = nn.Conv2d(width, self.told + PICTURES * PATCH**2, 1)
-        silence(self.tell)
+        self.see = nn.Conv2d(CLUES, width, 3, 1, 1)
+        self.near = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(depth))
+        self.far = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth))
+        self.tell = nn.Conv2d(width, TOLD, 1)
+        nn.init.zeros_(self.tell.weight)
+        self.tell.bias = nn.Parameter(torch.tensor(AT_FIRST))
 
-    def forward(self, seen: Tensor, fields: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
-        """Pictures `[B, 21, H, W]` and fields `[B, F, H/4, W/4]` -> what to add to the flows `[B, 8, H/2, W/2]`, to
-        the weights' logits `[B, 6, H, W]`, and what to hand on `[B, 16, H/4, W/4]`."""
-        x = F.leaky_relu(self.see(seen), 0.2)
-        x = self.body(F.leaky_relu(self.join(torch.cat((x, fields), 1)), 0.2))
-        told = self.tell(x)
-        flows = F.pixel_shuffle(told[:, : self.told], 2) if self.told else None
-        return flows, F.pixel_shuffle(told[:, self.told :], PATCH), self.keep(x) if self.keep else None
+    def forward(self, clues: Tensor) -> Tensor:
+        """`[B, 26, h, w]` -> `[B, 4, h, w]`."""
+        x = F.leaky_relu(self.see(clues), 0.2)
+        for near, far in zip(self.near, self.far, strict=True):
+            mean = x.mean((2, 3), keepdim=True)
+            spread = ((x - mean).square().mean((2, 3), keepdim=True) + FEW).sqrt()
+            whole = far(torch.cat((mean, spread), 1).flatten(1))
+            x = x + F.leaky_relu(near(x) + whole[:, :, None, None], 0.2)
+        return self.tell(x)
 
 
 class TweenNet(Dis):
-    """DIS flow whose guesses a network mends and weighs. Any t.
+    """DIS flow, bent as far as a network believes. Any t.
 
-    The search runs on the CPU, on OpenCV's threads, whatever device the frames are on; the rest where they are.
+    The search runs on the CPU, on OpenCV's threads, whatever device the frames are on; the rest where they are. Frames
+    -1 and 2 that repeat 0 and 1, as at a clip's ends and at cuts, say nothing of how motion bends.
 
     Args:
-        widths: channels of the stages at 1/4, 1/2 and 1 of the picture.
-        depths: convolutions of each.
-        detail: channels of the last look, at full size.
+        width: channels of the network.
+        depth: layers of it.
     """
 
-    spec = Spec(context=(0, 1), multiple=16, half=False)
-    sizes = (4, 2, 1)
+    spec = Spec(context=(-1, 0, 1, 2), multiple=16, half=False, even=True)
 
-    def __init__(
-        self, widths: tuple[int, ...] = (48, 48, 32), depths: tuple[int, ...] = (3, 3, 4), detail: int = 8
-    ) -> None:
+    def __init__(self, width: int = 32, depth: int = 3) -> None:
         super().__init__()
-        known = FLOWS + PICTURES + 1
-        self.blocks = nn.ModuleList(
-            Stage(width, depth, known + (KEPT if k else 0), mends_flows=self.sizes[k] > 1)
-            for k, (width, depth) in enumerate(zip(widths, depths, strict=True))
-        )
-        last = nn.Conv2d(detail, PICTURES, 3, 1, 1)
-        self.detail = nn.Sequential(nn.Conv2d(3 + PICTURES, detail, 3, 1, 1), nn.LeakyReLU(0.2), last)
-        silence(last)
+        self.gates = Gates(width, depth)
+        self.searched = Searches()
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """Two embeddings -> what `dis` keeps of them, and frame 1."""
-        return *super().relate(context), context[1][0]
+        """Four embeddings -> frames 0 and 1, their pixels and luma, motion `[B, 2, h, w, 2]` between them and how it
+        bends `[B, 2, h, w, 3]`, on the luma's grid and in its pixels (x, y)."""
+        (first, first_pixels, first_luma), (last, last_pixels, last_luma) = context[1:3]
+        motion, bent = bends(self.searched, [luma for _, _, luma in context])
+        seen = first_pixels, first_luma, last_pixels, last_luma
+        return first, last, *seen, torch.from_numpy(motion), torch.from_numpy(bent)
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` and `mask` are means over the six pictures by their weights;
-        `merged` is the mean of the four that moved."""
+        """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `merged`, the
+        mean of those two alone."""
         return self.draw(self.search(scene, t), t)
 
     def search(self, scene: Tensors, t: Tensor) -> Tensors:
-        """Both frames, and flows and logits to `start` from."""
-        return scene[0], scene[-1], *start(scene, t.to(scene[0]))
+        """Both frames; what `dis` shows `[B, 3, H, W]`; and at half the picture's size, in pixels of that grid: its
+        motions ahead and back `[B, 4, h, w]`, what they and stillness weigh `[B, 3, h, w]`, both bends `[B, 4, h, w]`
+        and how far to believe them `[B, 2, h, w]`."""
+        first, last, first_pixels, first_luma, last_pixels, last_luma, motion, bent = scene
+        views = [
+            [View(picture, luma) for picture, luma in zip(pictures(pixels), lumas.numpy(), strict=True)]
+            for pixels, lumas in ((first_pixels, first_luma), (last_pixels, last_luma))
+        ]
+        each = [found(*one) for one in zip(*views, motion.numpy(), bent.numpy(), t.tolist(), strict=True)]
+        shown, *fields = (torch.from_numpy(np.stack(part)).to(first) for part in zip(*each, strict=True))
+        factor = first.shape[-2] / 2 / fields[0].shape[-2]  # 1, but for frames too small to search at half their size
+        motions, weights, turns, belief = fields
+        moves = resize_flow(motions, factor), resize(weights, factor)
+        return first, last, shown.permute(0, 3, 1, 2), *moves, resize_flow(turns, factor), resize(belief, factor)
 
     def draw(self, sought: Tensors, t: Tensor) -> Prediction:
         """What the network makes of them."""
-        first, last, flows, logits = sought
-        change = torch.zeros_like(flows[:, :, :1, :1]), torch.zeros_like(logits[:, :, :1, :1])
-        kept: list[Tensor] = []
-        for stage, size in zip(self.blocks, self.sizes, strict=True):
-            ratio = 2 if kept else 1
-            change = resize_flow(change[0], ratio), resize(change[1], ratio)
-            now = smaller(flows, size) / size + change[0]
-            weights = (resize(logits, 2) if size == 1 else smaller(logits, size // 2)) + change[1]
-            seen = looks(smaller(first, size), smaller(last, size), resize_flow(now, 2), fine=size == 1)
-            mean = mixed(seen, weights)
-            low = smaller(now, 2)
-            moments = t.to(first).view(-1, 1, 1, 1).expand(-1, 1, *low.shape[-2:])
-            fields = [0.1 * low, 0.3 * smaller(weights, PATCH), moments, *(resize(k, 2) for k in kept)]
-            parts = [*(picture - mean for picture in seen), mean - mean.mean((2, 3), keepdim=True)]
-            mended, told, memory = stage(torch.cat(parts, 1), torch.cat(fields, 1))
-            change = change[0] if mended is None else change[0] + mended, change[1] + told
-            kept = [] if memory is None else [memory]
-        weights = weights + told
-        apart = [10 * (a - b).abs().mean(1, keepdim=True) for a, b in zip(seen[::2], seen[1::2], strict=True)]
-        weights = weights + self.detail(torch.cat((*apart, 0.3 * weights), 1))
-        return shown(seen, weights, resize_flow(now, 2))
+        first, last, shown, field = *sought[:3], Field(*sought[3:])
+        when = t.to(first).view(-1, 1, 1, 1)
+        flows, smooth = straight(field, when), smoothed(field)
+        small = F.avg_pool2d(first, 2), F.avg_pool2d(last, 2)
+        told = resize(self.gates(F.avg_pool2d(clues(small, flows, field, smooth, when), CELL)), CELL)
+        off = when * (1 - when) * bent(field, smooth, told)
+        return mixed((first, last, shown), flows + off.repeat(1, 2, 1, 1), told[:, 3:].sigmoid(), when)
 
 
-def silence(layer: nn.Module) -> None:
-    """Let a layer say nothing at first."""
-    for part in layer.parameters():
-        nn.init.zeros_(part)
+class Field(NamedTuple):
+    """What a search finds, at half the picture's size, in pixels of that grid.
+
+    Attributes:
+        motions: first -> last, as measured ahead and back, seen at t, `[B, 4, h, w]`.
+        weights: of both, and of stillness; they add up to 1, `[B, 3, h, w]`.
+        turns: acceleration, as the frame before says and the one after, `[B, 4, h, w]`.
+        belief: how far to believe both, from 0 to 1; 0 all over where there is no such frame, `[B, 2, h, w]`.
+    """
+
+    motions: Tensor
+    weights: Tensor
+    turns: Tensor
+    belief: Tensor
 
 
-def start(scene: Tensors, t: Tensor) -> tuple[Tensor, Tensor]:
-    """What `dis` would show, as flows `[B, 8, H/2, W/2]` in pixels of that grid and logits `[B, 6, H/2, W/2]`."""
-    first, first_pixels, first_luma, last_pixels, last_luma, motions, _ = scene
-    views = [
-        [View(picture, luma) for picture, luma in zip(pictures(pixels), lumas.numpy(), strict=True)]
-        for pixels, lumas in ((first_pixels, first_luma), (last_pixels, last_luma))
-    ]
-    found = [guesses(*of_one) for of_one in zip(*views, motions.numpy(), t.tolist(), strict=True)]
-    motion, weight = (torch.from_numpy(np.stack(part)).to(first) for part in zip(*found, strict=True))
-    factor = first.shape[-2] / 2 / motion.shape[-2]  # 1, but for frames too small to search at half their size
-    motion, weight = resize_flow(motion, factor), resize(weight, factor)
-    when = t.view(-1, 1, 1, 1)
-    flows = torch.cat([share * moves for moves in motion.split(2, 1) for share in (-when, 1 - when)], 1)
-    return flows, trusted(flows, weight, when).log()
+def found(first: View, last: View, motion: Array, bend: Array, t: float) -> tuple[Array, ...]:
+    """One picture's share of `search`: what `dis` shows `[H, W, 3]`, and of a `Field` `[C, h, w]` each."""
+    fits, weights = judged(first, last, motion, t)
+    before, after = at_once(
+        lambda: along(bend[0], t * motion[0]),
+        lambda: along(bend[1], (1 - t) * motion[1]),
+    )
+    motions = np.concatenate([fit.motion for fit in fits], -1)
+    turns = np.concatenate((before[..., :2], after[..., :2]), -1)
+    belief = np.stack((before[..., 2], after[..., 2]))
+    shown = drawn(first, last, fits, weights, t)
+    return shown, motions.transpose(2, 0, 1), np.stack(weights), turns.transpose(2, 0, 1), belief
 
 
-def guesses(first: View, last: View, moves: Array, t: float) -> tuple[Array, Array]:
-    """Motion of the guesses ahead and back at `t`, `[4, h, w]`, and how far each of the three fits, `[3, h, w]`."""
-    moving = carried(moves[0], t), -carried(moves[1], 1 - t)
-    ahead, back = at_once(*(partial(fitted, first, last, motion, t) for motion in moving))
-    still = STILLNESS * agreement(first.luma, last.luma) + DOUBT
-    return np.concatenate(moving, -1).transpose(2, 0, 1), np.stack((ahead.weight, back.weight, still))
+def straight(field: Field, when: Tensor) -> Tensor:
+    """Flows to frame 0 and to frame 1 `[B, 4, h, w]` at one speed, along the mean of both motions."""
+    ahead, back = field.motions.split(2, 1)
+    of_ahead, of_back = field.weights[:, :1], field.weights[:, 1:2]
+    motion = (of_ahead * ahead + of_back * back) / (of_ahead + of_back)
+    return torch.cat((-when * motion, (1 - when) * motion), 1)
 
 
-def trusted(flows: Tensor, weight: Tensor, when: Tensor) -> Tensor:
-    """The share of each of the six pictures `[B, 6, H, W]`: its guess's, and in it the nearer frame's, or that of the
-    frame that is not left."""
-    of_guess = weight / weight.sum(1, keepdim=True)
-    shares = []
-    for guess, fit in enumerate(weight.split(1, 1)):
-        pair = torch.cat(((1 - when).expand_as(fit), when.expand_as(fit)), 1)
-        if guess < FLOWS // 4:
-            ways = flows[:, 4 * guess : 4 * guess + 4].split(2, 1)
-            pair = pair * torch.cat([torch.maximum(within(way), fit) for way in ways], 1) + DOUBT
-        shares.append(of_guess[:, guess : guess + 1] * pair / pair.sum(1, keepdim=True))
-    return torch.cat(shares, 1).clamp_min(DOUBT)
+def smoothed(field: Field) -> tuple[Tensor, Tensor]:
+    """The mean of both turns over some pixels around, `[B, 2, h, w]`, and how far they agree, `[B, 1, h, w]`: with one
+    side alone by half of what is believed of it."""
+    before, after = field.turns.split(2, 1)
+    both = known(field).prod(1, keepdim=True)
+    apart, size = length(before - after), length(before) + length(after)
+    agreed = both * field.belief.prod(1, keepdim=True) * torch.exp(-((apart / (0.5 * size + STEADY)) ** 2))
+    agreed = agreed + (1 - both) * 0.5 * field.belief.sum(1, keepdim=True)
+    mean = (before + after) / known(field).sum(1, keepdim=True).clamp_min(1)
+    return around(mean * agreed) / (around(agreed) + 1e-3), agreed
+
+
+def known(field: Field) -> Tensor:
+    """1 for a side that says anything, else 0, `[B, 2, 1, 1]`."""
+    return (field.belief.amax((2, 3), keepdim=True) > 0).to(field.belief)
+
+
+def around(image: Tensor) -> Tensor:
+    """The mean of the pixels around each, `[B, C, h, w]`."""
+    return F.avg_pool2d(image, SMOOTH, 1, SMOOTH // 2, count_include_pad=False)
+
+
+def bent(field: Field, smooth: tuple[Tensor, Tensor], gates: Tensor) -> Tensor:
+    """Twice the turn `[B, 2, h, w]` that gates `[B, 3 or more, h, w]` let through."""
+    shares = gates[:, :2] * field.belief / (field.belief.sum(1, keepdim=True) + 0.1)
+    return shares[:, :1] * field.turns[:, :2] + shares[:, 1:] * field.turns[:, 2:] + gates[:, 2:3] * smooth[0]
+
+
+def clues(
+    small: tuple[Tensor, Tensor], flows: Tensor, field: Field, smooth: tuple[Tensor, Tensor], when: Tensor
+) -> Tensor:
+    """What the network goes by, `[B, 26, h, w]`: how long turns and motion are, which way one lies to the other, and
+    how far the frames `[B, 3, h, w]` agree, moved and not. It sees no colours and no directions."""
+    first, last = small
+    motion, (before, after), (turn, agreed) = flows[:, 2:] - flows[:, :2], field.turns.split(2, 1), smooth
+    even = torch.full_like(field.weights, 0.25)
+    off = when * (1 - when) * bent(field, smooth, even)
+    sizes = [(1 + length(way)).log() for way in (motion, before, after, turn, before - after)]
+    shares = [(length(way) / (length(motion) + STEADY)).clamp(max=4) for way in (before, after)]
+    pairs = ((before, motion), (after, motion), (before, after), (turn, motion))
+    lines = [alike(*pair) for pair in pairs]
+    beliefs = field.belief, agreed, known(field).expand_as(field.belief), 0.2 * (field.weights + FEW).log()
+    lie, bend, rest = (apart(first, last, way) for way in (flows, flows + off.repeat(1, 2, 1, 1), None))
+    looks = *(20 * one.clamp(max=0.2) for one in (lie, bend)), 20 * (lie - bend).clamp(-0.1, 0.1)
+    doubt = length(field.motions[:, :2] - field.motions[:, 2:]) / (1 + length(motion))
+    rests = 20 * rest.clamp(max=0.2), (4 * when * (1 - when)).expand_as(rest), (1 + length(off)).log(), doubt
+    return torch.cat((*sizes, *shares, *lines, *beliefs, *looks, *rests), 1)
+
+
+def length(motion: Tensor) -> Tensor:
+    """`[B, 2, h, w]` -> `[B, 1, h, w]`."""
+    return (motion.square().sum(1, keepdim=True) + 1e-12).sqrt()
+
+
+def alike(one: Tensor, other: Tensor) -> Tensor:
+    """1 where two motions `[B, 2, h, w]` have one direction, -1 where opposite ones, near 0 where they are small."""
+    return (one * other).sum(1, keepdim=True) / ((length(one) + STEADY) * (length(other) + STEADY))
+
+
+def apart(first: Tensor, last: Tensor, flows: Tensor | None) -> Tensor:
+    """How far frames `[B, 3, h, w]` differ, under flows `[B, 4, h, w]` or as they are, `[B, 1, h, w]`."""
+    if flows is not None:
+        first, last = backward_warp(first, flows[:, :2]), backward_warp(last, flows[:, 2:])
+    return (first - last).abs().mean(1, keepdim=True)
 
 
 def within(flow: Tensor) -> Tensor:
@@ -183,45 +236,34 @@ def within(flow: Tensor) -> Tensor:
     return (1 - beyond).clamp(0, 1)
 
 
-def smaller(image: Tensor, factor: int) -> Tensor:
-    """`[B, C, H, W]` -> `[B, C, H/factor, W/factor]`, means of squares of pixels."""
-    return image if factor == 1 else F.avg_pool2d(image, factor)
+def mixed(pictures: tuple[Tensor, Tensor, Tensor], flows: Tensor, share: Tensor, when: Tensor) -> Prediction:
+    """What is shown, and what is told of it.
 
-
-def looks(first: Tensor, last: Tensor, flows: Tensor, *, fine: bool) -> list[Tensor]:
-    """Both frames under each guess, ahead, back and still: six pictures `[B, 3, H, W]`, those of frame 0 first of each
-    pair. Bicubic if `fine`, for a linear look blurs what is as fine as a pixel."""
-    ways = flows.split(2, 1)
-    frames = (first, last) * (len(ways) // 2)
-    mode = "bicubic" if fine else "bilinear"
-    moved = [backward_warp(frame, way, mode=mode).clamp(0, 1) for frame, way in zip(frames, ways, strict=True)]
-    return [*moved, first, last]
-
-
-def mixed(seen: Sequence[Tensor], logits: Tensor) -> Tensor:
-    """The mean of pictures `[B, 3, H, W]` by the softmax of their logits `[B, n, H, W]`."""
-    shares = logits.softmax(1).split(1, 1)
-    return torch.stack([share * picture for share, picture in zip(shares, seen, strict=True)]).sum(0)
-
-
-def shown(seen: Sequence[Tensor], logits: Tensor, flows: Tensor) -> Prediction:
-    """Six pictures, their logits and flows at full size -> what is shown, and what is told of it."""
-    shares = logits.softmax(1)
-    still = torch.zeros_like(flows[:, :2])
-    ways = [*flows.split(2, 1), still, still]
-    flow = [
-        sum((shares[:, k : k + 1] * ways[k] for k in side), still) / shares[:, side].sum(1, keepdim=True)
-        for side in ([0, 2, 4], [1, 3, 5])
-    ]
-    aux = {"flow": torch.cat(flow, 1), "mask": shares[:, ::2].sum(1, keepdim=True).clamp(0, 1)}
-    aux["merged"] = mixed(seen[:4], logits[:, :4])
-    return Prediction(mixed(seen, logits).clamp(0, 1), aux)
+    Args:
+        pictures: frame 0, frame 1 and what `dis` shows, `[B, 3, H, W]`. Small ones are looked up bicubically, for a
+            linear look blurs what is as fine as a pixel.
+        flows: from t to both frames, `[B, 4, H/2, W/2]`.
+        share: the weight of `dis`, `[B, 1, H/2, W/2]`.
+        when: `[B, 1, 1, 1]`.
+    """
+    first, last, shown = pictures
+    trust = (1 - when) * within(flows[:, :2]) + FEW, when * within(flows[:, 2:]) + FEW
+    mask, share = resize(trust[0] / (trust[0] + trust[1]), 2), resize(share, 2)
+    flows = resize_flow(flows, 2)
+    fine = math.prod(first.shape[-2:]) <= SMALL_PICTURE
+    to_first, to_last = flows.split(2, 1)
+    one, other = (
+        backward_warp(frame, flow, mode="bicubic" if fine else "bilinear")
+        for frame, flow in ((first, to_first), (last, to_last))
+    )
+    merged = (mask * one + (1 - mask) * other).clamp(0, 1)
+    return Prediction(share * shown + (1 - share) * merged, {"flow": flows, "mask": mask, "merged": merged})
 
 
 ROWS: tuple[Entry, ...] = (
     Entry(
         "tweennet",
         lambda scale: TweenNet(),  # noqa: ARG005
-        "optical flow searched as by `dis`, mended and weighed by a small network",
+        "optical flow searched as by `dis`, and bent as far as a small network believes: it sees four frames",
     ),
 )

@@ -19,6 +19,7 @@ from ..backends.backend import Backend
 from ..frame import Frame
 from ..ops.canvas import Canvas, to_integer
 from ..video.cuts import same_picture
+from .context import places
 from .interpolator import Cuts
 
 HALF = Fraction(1, 2)
@@ -161,10 +162,10 @@ class Gaps:
 
     def _gap(self, here: int) -> Gap:
         window = list(self._window)
-        shot = [i for i, seen in enumerate(window) if seen.shot == window[here].shot]
-        places = [min(max(here + k, shot[0]), shot[-1]) for k in self.backend.spec.context]
+        shots, times = [seen.shot for seen in window], [seen.frame.pts for seen in window]
+        context = [window[i] for i in places(self.backend.spec, here, shots, times)]
         after = window[here + 1] if self._future else None
-        return Gap(self.backend, self._canvas, [window[i] for i in places], window[here], after)
+        return Gap(self.backend, self._canvas, context, window[here], after)
 
 
 def shrunk(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -1,0 +1,94 @@
+"""How motion bends: what the frames beyond a gap say of it.
+
+    frame        -1          0          1          2
+    searched      <---------- --------->
+                              <--------- --------->
+    on frame 0   motion to 1 + motion to -1  =  acceleration, in pixels; none on a straight line at one speed
+    on frame 1   motion to 0 + motion to  2  =  the same, measured again
+
+A path that is there at 0 and 1 and bends is off the straight line between them by acceleration * t (1 - t) / 2.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from .dis import Array, agreement, at_once, dense_search, inside, looked_up
+
+REMEMBERED = 8  # searches at most
+
+
+class Searches:
+    """Searches between frames, each made once: a gap looks at the one after it, which is the next to come. What is
+    remembered of frames that are gone goes with them."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], tuple[weakref.ref[Tensor], weakref.ref[Tensor], Array]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, a: Tensor, b: Tensor) -> Array:
+        """Luma `[B, h, w]` in 0..255 twice -> where each pixel of `a` is in `b`, `[B, h, w, 2]`; not to be written."""
+        key = id(a), id(b)
+        with self._lock:
+            alive = {k: one for k, one in self._found.items() if one[0]() is not None and one[1]() is not None}
+            self._found = dict(list(alive.items())[-REMEMBERED:])
+            if key in self._found:
+                return self._found[key][2]
+        pairs = zip(rounded(a), rounded(b), strict=True)
+        found = np.stack([dense_search(*pair) for pair in pairs])
+        with self._lock:
+            self._found[key] = weakref.ref(a), weakref.ref(b), found
+        return found
+
+    def __deepcopy__(self, memo: object) -> Searches:
+        return Searches()
+
+    def __reduce__(self) -> tuple[type[Searches], tuple[()]]:
+        return Searches, ()
+
+
+def rounded(luma: Tensor) -> Array:
+    """`[B, h, w]` in 0..255 -> the same as a search takes it, uint8."""
+    return np.rint(luma.numpy()).astype(np.uint8)
+
+
+def bends(search: Searches, lumas: Sequence[Tensor]) -> tuple[Array, Array]:
+    """Motion between the middle two of four frames, and how it bends.
+
+    Args:
+        search: what searches, and remembers.
+        lumas: of frames -1, 0, 1 and 2, `[B, h, w]` in 0..255. A frame that repeats its neighbour, as at a clip's end,
+            says nothing of how things move.
+
+    Returns:
+        Motion 0 -> 1 on frame 0 and 1 -> 0 on frame 1, `[B, 2, h, w, 2]`; acceleration (x, y) on the same two frames
+        and how far to believe it, from 0 to 1, `[B, 2, h, w, 3]`.
+    """
+    ahead, back = at_once(lambda: search(lumas[1], lumas[2]), lambda: search(lumas[2], lumas[1]))
+    before, after = at_once(lambda: bend(search, ahead, *lumas[1::-1]), lambda: bend(search, back, *lumas[2:]))
+    return np.stack((ahead, back), 1), np.stack((before, after), 1)
+
+
+def bend(search: Searches, motion: Array, here: Tensor, beyond: Tensor) -> Array:
+    """`[B, h, w, 3]` of one side: motion `[B, h, w, 2]` from `here` to the far side of the gap, luma of the frame here
+    and of the one beyond."""
+    found = np.zeros((*motion.shape[:3], 3), np.float32)
+    told = [not np.array_equal(a, b) for a, b in zip(rounded(here), rounded(beyond), strict=True)]
+    if any(told):
+        away = search(here, beyond)
+        for n, luma, other in zip(range(len(found)), here.numpy(), beyond.numpy(), strict=True):
+            if told[n]:
+                found[n, ..., :2] = motion[n] + away[n]
+                found[n, ..., 2] = agreement(luma, looked_up(other, away[n], 1.0)) * inside(away[n], 1.0)
+    return found
+
+
+def along(bent: Array, moved: Array) -> Array:
+    """What is known of pixels where they started, `[h, w, 3]`, seen from where `moved` `[h, w, 2]` has brought them."""
+    start = looked_up(moved, looked_up(moved, moved, -1.0), -1.0)
+    return np.dstack((looked_up(bent[..., :2], start, -1.0), looked_up(bent[..., 2], start, -1.0)))
