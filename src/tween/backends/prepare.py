@@ -62,7 +62,7 @@ MEASURED = (
     Measured("lightvfi", "openvino", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("emavfi", "openvino", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("ifrvp", "openvino", 1.15, "IFRVP, 448x256, 2 threads of an EPYC with AVX2, 2026-11-22"),
-    Measured("tweennet", "openvino", 1.6, "448x256, 2 threads of an EPYC with AVX2, 2026-11-22"),
+    Measured("tweennet", "openvino", 1.26, "1280x720, 2 threads of an EPYC with AVX2, 2026-11-22"),
     Measured("deformvfi", "openvino", 1.29, "448x256, 2 threads of an EPYC with AVX2, 2026-11-22"),
 )
 

@@ -25,7 +25,7 @@ from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
 from .bend import Searches, along, bends
 from .dis import SMALL_PICTURE, Array, Dis, View, at_once, drawn, judged, pictures
-from .entry import Entry
+from .entry import Entry, Weights
 from .model import Prediction, Spec, Tensors
 
 CLUES = 26  # numbers that the network sees of a cell
@@ -265,5 +265,15 @@ ROWS: tuple[Entry, ...] = (
         "tweennet",
         lambda scale: TweenNet(),  # noqa: ARG005
         "optical flow searched as by `dis`, and bent as far as a small network believes: it sees four frames",
+        weights=(
+            Weights(
+                "tween",
+                file="tweennet.safetensors",
+                sha256="1c3ce62cc649dd2be492272a0c40c236b7c0aaeb8c41a2ec1aea9e81171e89f0",
+                licence="MIT",
+                origin="tween, by recipes/tweennet.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
+                "Foundation) and other open footage: models/assets/tweennet.md",
+            ),
+        ),
     ),
 )
