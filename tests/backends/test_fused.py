@@ -68,7 +68,7 @@ def test_it_shows_what_torch_shows(number):
     assert float((got - wanted).abs().max()) < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_coarser_grids():
     model = network("4.6", scale=0.5)
     got, wanted, _ = both(model, at_least(model))

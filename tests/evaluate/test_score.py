@@ -175,7 +175,7 @@ def test_backends_and_engines_score_alike(triplets):
         assert [r.scores["psnr"] for r in other.rows] == pytest.approx([r.scores["psnr"] for r in live.rows], abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_openvino_scores_alike(tmp_path):
     pytest.importorskip("openvino")
     small_sets.middlebury(tmp_path)  # two sizes: a backend for each

@@ -108,7 +108,7 @@ def test_openvino_renders_the_same(name, tmp_path, clip):
         ("ifrnet-t", "ncnn"),
         ("ifrvp-fast-any", "ncnn"),
         pytest.param("rife-4.25", "onnx", marks=pytest.mark.long),
-        pytest.param("rife-4.25", "fused", marks=pytest.mark.slow),
+        pytest.param("rife-4.25", "fused", marks=pytest.mark.long),
     ],
 )
 def test_other_engines_render_the_same(name, engine, tmp_path, clip):

@@ -77,12 +77,12 @@ def run_in_process(folder, recipe, *options, env=None):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path):
     """Kill -9 twice in the middle; the loss curve equals the uninterrupted one exactly."""
-    asked = config(40, save_every=5)
+    asked = config(24, save_every=5)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(as_plain(asked)))
     train(asked, tmp_path / "whole")
     folder = tmp_path / "killed"
-    for kill_at in (7, 29):
+    for kill_at in (7, 16):
         running = run_in_process(folder, recipe)
         deadline = time.monotonic() + 200
         while len(losses(folder)) < kill_at and running.poll() is None and time.monotonic() < deadline:

@@ -399,7 +399,7 @@ def test_between_two_ffmpegs(tmp_path, wanted):
     assert all(np.array_equal(a, b) for a, b in zip(planes(first), planes(natives[0]), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_flat_in_length(tmp_path):
     """The pictures stay on the disk and not with us: a child's peak counts what its parent held when it was born."""
     layout, _ = a_stream(count=0, size=(90, 160))
