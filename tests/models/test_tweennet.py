@@ -141,3 +141,16 @@ def test_what_it_goes_by_turns_with_the_picture(models):
     assert (mirrored.flip(-1) - plain).abs().mean() < 0.03
     assert (turned.transpose(-1, -2) - plain).abs().mean() < 0.03
     assert plain.abs().mean() > 0.1
+
+
+@torch.inference_mode()
+def test_as_it_ships_it_bends_what_falls_and_nothing_else(models):
+    shipped, when = zoo.load("tweennet"), torch.tensor([0.5])
+    scores = []
+    for path in (falling, lambda times: [3.0 * time for time in times]):
+        frames, truth = moving(path((-1, 0, 1, 2))), moving(path((0.5,)))[:, 0]
+        ours, theirs = shipped(frames, when).frame, models[1](frames[:, 1:3], when).frame
+        scores.append((psnr(ours, truth).item(), psnr(theirs, truth).item()))
+    (fall, fall_of_dis), (steady, steady_of_dis) = scores
+    assert fall > fall_of_dis + 1
+    assert steady > steady_of_dis - 1

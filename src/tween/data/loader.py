@@ -162,7 +162,7 @@ class Rounds(Dataset[list[Collated]]):
         for _ in range(self.plan.draws):
             window = fitting[int(rng.integers(len(fitting)))]
             at = start + int(rng.integers(end - start - window.length + 1))
-            choices.append((window, at, seen(window, at, range(start, end), self.plan, rng)))
+            choices.append((window, at, context_of(window, at, range(start, end), self.plan, rng)))
         wanted = sorted({place for w, at, context in choices for place in (*context, at + w.target)})
         frames = dict(zip(wanted, clip.read(wanted), strict=True))
         return [self._sample(clip, frames, *choice, rng) for choice in choices]
@@ -188,17 +188,17 @@ class Rounds(Dataset[list[Collated]]):
         return sample
 
 
-def seen(window: Window, at: int, visit: range, plan: Plan, rng: np.random.Generator) -> list[int]:
+def context_of(window: Window, at: int, visit: range, plan: Plan, rng: np.random.Generator) -> list[int]:
     """The frames of a context whose window begins `at`, those beyond the gap missing or from elsewhere as the plan's
     `ends` and `skips` say. Nothing is drawn where both are 0."""
     places = [at + place for place in window.context]
     augment, when = plan.augment, plan.spec.context
     if not augment.ends and not augment.skips:
         return places
-    newest = places[when.index(min(1, when[-1]))]
-    for side, near, room in ((-1, places[when.index(0)], visit.start), (1, newest, visit.stop - 1)):
+    first, last = places[when.index(0)], places[when.index(min(1, when[-1]))]  # of the gap; predicting, one frame
+    for side, near, end in ((-1, first, visit.start), (1, last, visit.stop - 1)):
         beyond = [n for n, place in enumerate(places) if (place - near) * side > 0]
-        drawn, away = rng.random(), abs(room - near)
+        drawn, away = rng.random(), abs(end - near)
         if not beyond or not away:
             continue
         if drawn < augment.ends:

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .dis import Array, agreement, at_once, dense_search, inside, looked_up
@@ -78,7 +79,7 @@ def bend(search: Searches, motion: Array, here: Tensor, beyond: Tensor) -> Array
     """`[B, h, w, 3]` of one side: motion `[B, h, w, 2]` from `here` to the far side of the gap, luma of the frame here
     and of the one beyond."""
     found = np.zeros((*motion.shape[:3], 3), np.float32)
-    told = [not np.array_equal(a, b) for a, b in zip(rounded(here), rounded(beyond), strict=True)]
+    told = [not torch.equal(a, b) for a, b in zip(here, beyond, strict=True)]
     if any(told):
         away = search(here, beyond)
         for n, luma, other in zip(range(len(found)), here.numpy(), beyond.numpy(), strict=True):

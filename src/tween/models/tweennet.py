@@ -31,8 +31,11 @@ from .model import Prediction, Spec, Tensors
 CLUES = 26  # numbers that the network sees of a cell
 CELL = 8  # pixels a side of a cell, of half the picture's size
 TOLD = 4  # how far to bend as frame 0 says, as frame 1 says, as both say smoothly; what `dis` weighs
+GATES = 3  # of those, how many bend
 AT_FIRST = (0.12, 0.12, 0.25, 0.0)  # what an untrained network tells: bend by three quarters, mix evenly
+EVEN = 0.25  # what every gate is where all of a bend that both sides agree on comes through
 SMOOTH = 9  # pixels a side, of half the picture's size, over which a bend is made smooth
+UNSURE = 0.1  # belief in both sides together, below which less of a bend comes through
 STEADY = 0.3  # pixels: a motion below it has no direction to speak of
 FEW = 1e-4
 
@@ -184,8 +187,8 @@ def around(image: Tensor) -> Tensor:
 
 
 def bent(field: Field, smooth: tuple[Tensor, Tensor], gates: Tensor) -> Tensor:
-    """Twice the turn `[B, 2, h, w]` that gates `[B, 3 or more, h, w]` let through."""
-    shares = gates[:, :2] * field.belief / (field.belief.sum(1, keepdim=True) + 0.1)
+    """Half of the acceleration `[B, 2, h, w]`, as far as gates `[B, 3 or more, h, w]` let it through."""
+    shares = gates[:, :2] * field.belief / (field.belief.sum(1, keepdim=True) + UNSURE)
     return shares[:, :1] * field.turns[:, :2] + shares[:, 1:] * field.turns[:, 2:] + gates[:, 2:3] * smooth[0]
 
 
@@ -194,30 +197,24 @@ def clues(
 ) -> Tensor:
     """What the network goes by, `[B, 26, h, w]`: how long turns and motion are, which way one lies to the other, and
     how far the frames `[B, 3, h, w]` agree, moved and not. It sees no colours and no directions."""
-    first, last = small
     motion, (before, after), (turn, agreed) = flows[:, 2:] - flows[:, :2], field.turns.split(2, 1), smooth
-    even = torch.full_like(field.weights, 0.25)
-    off = when * (1 - when) * bent(field, smooth, even)
-    sizes = [(1 + length(way)).log() for way in (motion, before, after, turn, before - after)]
-    shares = [(length(way) / (length(motion) + STEADY)).clamp(max=4) for way in (before, after)]
-    pairs = ((before, motion), (after, motion), (before, after), (turn, motion))
-    lines = [alike(*pair) for pair in pairs]
+    off = when * (1 - when) * bent(field, smooth, torch.full_like(flows[:, :GATES], EVEN))
+    ways = motion, before, after, turn
+    sizes = [length(way) for way in (*ways, before - after)]
+    ahead, one, other, both = (way / (size + STEADY) for way, size in zip(ways, sizes, strict=False))
+    lines = [(a * b).sum(1, keepdim=True) for a, b in ((one, ahead), (other, ahead), (one, other), (both, ahead))]
+    shares = [(size / (sizes[0] + STEADY)).clamp(max=4) for size in sizes[1:3]]
     beliefs = field.belief, agreed, known(field).expand_as(field.belief), 0.2 * (field.weights + FEW).log()
-    lie, bend, rest = (apart(first, last, way) for way in (flows, flows + off.repeat(1, 2, 1, 1), None))
+    lie, bend, rest = (apart(*small, way) for way in (flows, flows + off.repeat(1, 2, 1, 1), None))
     looks = *(20 * one.clamp(max=0.2) for one in (lie, bend)), 20 * (lie - bend).clamp(-0.1, 0.1)
-    doubt = length(field.motions[:, :2] - field.motions[:, 2:]) / (1 + length(motion))
+    doubt = length(field.motions[:, :2] - field.motions[:, 2:]) / (1 + sizes[0])
     rests = 20 * rest.clamp(max=0.2), (4 * when * (1 - when)).expand_as(rest), (1 + length(off)).log(), doubt
-    return torch.cat((*sizes, *shares, *lines, *beliefs, *looks, *rests), 1)
+    return torch.cat((*((1 + size).log() for size in sizes), *shares, *lines, *beliefs, *looks, *rests), 1)
 
 
 def length(motion: Tensor) -> Tensor:
     """`[B, 2, h, w]` -> `[B, 1, h, w]`."""
     return (motion.square().sum(1, keepdim=True) + 1e-12).sqrt()
-
-
-def alike(one: Tensor, other: Tensor) -> Tensor:
-    """1 where two motions `[B, 2, h, w]` have one direction, -1 where opposite ones, near 0 where they are small."""
-    return (one * other).sum(1, keepdim=True) / ((length(one) + STEADY) * (length(other) + STEADY))
 
 
 def apart(first: Tensor, last: Tensor, flows: Tensor | None) -> Tensor:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Protocol, TypeVar
 
+from ..frame import Frame
 from ..models.model import Spec
 
 OUT_OF_STEP = Fraction(1, 5)  # of a gap: how far from its even place a frame may be
+
+
+class InShot(Protocol):
+    """A frame of a window, and the shot it belongs to."""
+
+    frame: Frame
+    shot: int
+
+
+Seen = TypeVar("Seen", bound=InShot)
+
+
+def context_of(spec: Spec, window: Sequence[Seen], here: int) -> list[Seen]:
+    """What a model is shown around the gap that begins `here`, in the order of its context."""
+    shots, times = [seen.shot for seen in window], [seen.frame.pts for seen in window]
+    return [window[place] for place in places(spec, here, shots, times)]
 
 
 def places(spec: Spec, here: int, shots: Sequence[int], times: Sequence[Fraction]) -> list[int]:

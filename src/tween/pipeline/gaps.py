@@ -19,7 +19,7 @@ from ..backends.backend import Backend
 from ..frame import Frame
 from ..ops.canvas import Canvas, to_integer
 from ..video.cuts import same_picture
-from .context import places
+from .context import context_of
 from .interpolator import Cuts
 
 HALF = Fraction(1, 2)
@@ -162,10 +162,8 @@ class Gaps:
 
     def _gap(self, here: int) -> Gap:
         window = list(self._window)
-        shots, times = [seen.shot for seen in window], [seen.frame.pts for seen in window]
-        context = [window[i] for i in places(self.backend.spec, here, shots, times)]
         after = window[here + 1] if self._future else None
-        return Gap(self.backend, self._canvas, context, window[here], after)
+        return Gap(self.backend, self._canvas, context_of(self.backend.spec, window, here), window[here], after)
 
 
 def shrunk(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -27,7 +27,7 @@ from ..ops.canvas import Canvas, to_float, to_integer
 from ..timeline import Instant, Timeline, Times
 from ..video.cuts import same_picture
 from .confidence import Guard, Stillness
-from .context import places
+from .context import context_of
 from .journal import Trail
 
 CutPolicy = Literal["hold", "blend", "off"]
@@ -294,9 +294,8 @@ class Interpolator:
     def _relate(self, window: list[Seen], here: int) -> Any:
         """What the context of the gap says together; it ends where its shot does."""
         start = time.perf_counter()
-        shots, times = [seen.shot for seen in window], [seen.frame.pts for seen in window]
-        context = places(self.backend.spec, here, shots, times)
-        scene = self.backend.relate([self._embedded(window[i]) for i in context])
+        context = context_of(self.backend.spec, window, here)
+        scene = self.backend.relate([self._embedded(seen) for seen in context])
         self.tally.model_s += time.perf_counter() - start
         return scene
 
