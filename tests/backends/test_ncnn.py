@@ -77,7 +77,7 @@ def test_prepare_takes_it_when_asked(pair):
     [
         ("ifrnet-t", {"device": "cuda"}, Conflict, "ncnn runs on the CPU here"),
         ("ifrnet-t", {"precision": "bf16"}, BadOption, "--precision bf16 on ncnn; it runs fp32 here"),
-        ("tweennet", {}, Conflict, "it searches motion with OpenCV between its convolutions"),
+        ("tweennet", {}, Conflict, "most of it is a search of motion by OpenCV"),
         ("emavfi-small", {}, CannotExport, "between whose halves attention looks, and ncnn has no batches"),
         ("lift-15", {}, CannotExport, "its frames lie in one batch, along which attention looks"),
         ("deformvfi", {}, CannotExport, "pnnx knows no deformable convolution but torchvision's"),

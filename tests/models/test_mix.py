@@ -91,6 +91,32 @@ def test_a_motion_that_is_no_number_breaks_nothing(odd):
     assert np.isfinite(out[20:]).all()
 
 
+def turns(share=0.5, off=3.0, seed=1):
+    turn = np.random.default_rng(seed).normal(0, off, (20, 30, 3)).astype(np.float32)
+    turn[..., 2] = share
+    return turn
+
+
+def test_off_the_line_a_shifted_pair_is_seen():
+    first, last, field = pieces()
+    field[..., 10] = 0  # nothing rests
+    turn = turns(share=0.0)
+    turn[..., :2] = 4, -6
+    field[..., :4] = 0  # so that nothing but the shift leaves the picture
+    out = mixed(first, last, field, 0.4, 2, turn)
+    by_hand = mixed(*(np.roll(picture, (6, -4), (0, 1)) for picture in (first, last)), field, 0.4, 2)
+    assert np.abs(out - by_hand)[8:-8, 8:-8].max() < 1e-5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_off_the_line_and_on_it_are_mixed(share):
+    first, last, field = pieces()
+    on, off = (mixed(first, last, field, 0.4, 3, turns(part)) for part in (1.0, 0.0))
+    assert np.abs(on - mixed(first, last, field, 0.4, 3)).max() < 1e-6
+    assert np.abs(mixed(first, last, field, 0.4, 3, turns(share)) - share * on - (1 - share) * off).max() < 1e-5
+    assert np.abs(on - off).mean() > 0.01
+
+
 def test_a_table_of_places():
     left, right, share = between(6, 3)
     assert left.tolist() == [0, 0, 0, 1, 1, 2]

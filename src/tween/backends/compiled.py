@@ -54,7 +54,7 @@ class Compiled:
 
     def render(self, scene: Tensors, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
-        tensors = [*self._model.search(scene, t), t.float()]
+        tensors = [*scene, t.float()]
         return self._graph("render", tensors)(tensors)[0]
 
     def _within_reach(self, context: Sequence[Tensors]) -> list[Tensors]:
@@ -70,7 +70,7 @@ class Compiled:
         blank = torch.zeros(1, 3, *self._size)
         scene = self.relate([self.embed(blank)] * len(self.spec.context))
         when = torch.zeros(1)
-        self._graph("render", [*self._model.search(scene, when), when])
+        self._graph("render", [*scene, when])
 
     def _graph(self, verb: VerbName, inputs: Sequence[Tensor], parts: Sequence[int] = ()) -> Run:
         key = verb, len(inputs), inputs[0].shape[0]

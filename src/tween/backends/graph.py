@@ -2,7 +2,7 @@
 
 embed   x0              -> y0 .. yn
 relate  x0 .. xn        -> y0 .. yn     the embeddings of the context, one after the other
-render  x0 .. xn, t     -> frame        of a model that searches: what it sought, the rest of `render`
+render  x0 .. xn, t     -> frame
 whole   x0 .. xn, t     -> frame        all three in a row, from the frames: what `tween export` writes
 """
 
@@ -63,7 +63,7 @@ class Verb(Piece):
         if self.name == "relate":
             return tuple(self.model.relate(grouped(tensors, self.parts)))
         *scene, t = tensors
-        return (self.model.draw(tuple(scene), t).frame,)
+        return (self.model.render(tuple(scene), t).frame,)
 
     def input_names(self, count: int) -> list[str]:
         """Names of `count` inputs, in order."""
@@ -112,8 +112,8 @@ def grouped(tensors: Sequence[Tensor], parts: Sequence[int]) -> list[Tensors]:
 
 
 def passes_through(model: Model, name: VerbName) -> bool:
-    """True if a verb only hands tensors on, or searches outside torch, so that there is nothing to compile."""
-    return model.searches or getattr(type(model), name) is getattr(Model, name)
+    """True if a verb only hands tensors on, so that there is nothing to compile."""
+    return getattr(type(model), name) is getattr(Model, name)
 
 
 def to_onnx(piece: Piece, inputs: Sequence[Tensor]) -> bytes:

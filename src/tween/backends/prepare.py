@@ -62,7 +62,6 @@ MEASURED = (
     Measured("lightvfi", "openvino", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("emavfi", "openvino", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("ifrvp", "openvino", 1.15, "IFRVP, 448x256, 2 threads of an EPYC with AVX2, 2026-11-22"),
-    Measured("tweennet", "openvino", 1.26, "1280x720, 2 threads of an EPYC with AVX2, 2026-11-22"),
     Measured("deformvfi", "openvino", 1.29, "448x256, 2 threads of an EPYC with AVX2, 2026-11-22"),
 )
 
@@ -184,9 +183,6 @@ def _ncnn(model: Model, device: str, precision: str) -> Choice:
     from . import ncnn
 
     _must_compile(model, "ncnn")
-    if model.searches:
-        need = "it searches motion with OpenCV between its convolutions, and ncnn runs a model whole"
-        raise Conflict(f"--backend ncnn for {family(model)}", need, "--backend torch")
     ncnn.check(model)
     ncnn.runtime()
     if device not in ("auto", "cpu"):
@@ -216,6 +212,9 @@ def _must_compile(model: Model, engine: str) -> None:
     if not is_network(model):
         need = "a classic method has nothing to compile and runs on torch"
         raise Conflict(f"--backend {engine} for {family(model)}", need, "--backend torch")
+    if model.searches:
+        need = "most of it is a search of motion by OpenCV, which is in no graph; it runs on torch"
+        raise Conflict(f"--backend {engine} for {family(model)}", need, "--backend torch")
 
 
 def _must_be_full(precision: str, engine: str, fix: str) -> None:
@@ -227,7 +226,7 @@ def _device(model: Model, asked: str, backend: str) -> tuple[str, str]:
     kind, _, index = asked.partition(":")
     cuda = len(machine.cuda_devices())
     if asked == "auto":
-        if cuda and is_network(model) and backend not in NEEDS:
+        if cuda and is_network(model) and not model.searches and backend not in NEEDS:
             return "cuda:0", "a CUDA device is here"
         return "cpu", ""
     if asked == "cpu":
@@ -251,6 +250,8 @@ def _engine(model: Model, asked: str, device: str) -> tuple[str, str]:
         return "torch", "as asked"
     if not is_network(model):
         return "torch", "a classic method has nothing to compile"
+    if model.searches:
+        return "torch", "most of it is a search of motion, which is in no graph"
     if device != "cpu":
         return "torch", ""
     if model.chooses:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dis import Array, agreement, at_once, dense_search, inside, looked_up
+from .dis import Array, agreement, at_once, dense_search, grid, inside, looked_up, opencv
 
 REMEMBERED = 8  # searches at most
 
@@ -78,18 +78,21 @@ def bends(search: Searches, lumas: Sequence[Tensor]) -> tuple[Array, Array]:
 def bend(search: Searches, motion: Array, here: Tensor, beyond: Tensor) -> Array:
     """`[B, h, w, 3]` of one side: motion `[B, h, w, 2]` from `here` to the far side of the gap, luma of the frame here
     and of the one beyond."""
+    cv2 = opencv()
     found = np.zeros((*motion.shape[:3], 3), np.float32)
     told = [not torch.equal(a, b) for a, b in zip(here, beyond, strict=True)]
     if any(told):
         away = search(here, beyond)
         for n, luma, other in zip(range(len(found)), here.numpy(), beyond.numpy(), strict=True):
             if told[n]:
-                found[n, ..., :2] = motion[n] + away[n]
-                found[n, ..., 2] = agreement(luma, looked_up(other, away[n], 1.0)) * inside(away[n], 1.0)
+                belief = agreement(luma, looked_up(other, away[n], 1.0)) * inside(away[n], 1.0)
+                cv2.merge([cv2.add(motion[n], away[n]), belief], found[n])
     return found
 
 
 def along(bent: Array, moved: Array) -> Array:
     """What is known of pixels where they started, `[h, w, 3]`, seen from where `moved` `[h, w, 2]` has brought them."""
+    cv2 = opencv()
     start = looked_up(moved, looked_up(moved, moved, -1.0), -1.0)
-    return np.dstack((looked_up(bent[..., :2], start, -1.0), looked_up(bent[..., 2], start, -1.0)))
+    places = cv2.scaleAdd(start, -1.0, grid(*start.shape[:2]))
+    return cv2.remap(bent, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -181,14 +181,27 @@ def judged(first: View, last: View, motion: Array, t: float) -> tuple[tuple[Fit,
     return fits, [weight / total for weight in (fits[0].weight, fits[1].weight, still)]
 
 
-def drawn(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float) -> Array:
+def drawn(
+    first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float, turn: Array | None = None
+) -> Array:
     """The picture `[H, W, 3]` that guesses show by their weights: small ones looked up bicubically, large ones in one
-    pass, where it can be compiled."""
-    height, width = first.picture.shape[:2]
-    if height * width > SMALL_PICTURE and has_numba():
-        return fused(first, last, fits, weights, t)
+    pass, where it can be compiled.
+
+    Args:
+        turn: None, or `[h, w, 3]`: how far off the guesses' straight lines things are (x, y), in pixels of the luma,
+            and the weight, in [0, 1], of what is seen on those lines all the same.
+    """
+    cv2 = opencv()
+    size = first.picture.shape[1::-1]
+    if size[0] * size[1] > SMALL_PICTURE and has_numba():
+        return fused(first, last, fits, weights, t, turn)
     seen = at_once(*(partial(look, first, last, fit, t) for fit in fits))
-    return blended(first, last, seen, weights, t)
+    straight = blended(first, last, seen, weights, t)
+    if turn is None:
+        return straight
+    off, share = enlarged(turn[..., :2], size), cv2.resize(turn[..., 2], size)
+    seen = at_once(*(partial(look, first, last, fit, t, off) for fit in fits))
+    return cv2.blendLinear(straight, blended(first, last, seen, weights, t), SCALE * share, SCALE * (1 - share))
 
 
 def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequence[Array], t: float) -> Array:
@@ -201,18 +214,19 @@ def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequenc
     return cv2.blendLinear(moving, resting, shares[0] + shares[1], shares[2])
 
 
-def fused(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float) -> Array:
+def fused(
+    first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float, turn: Array | None = None
+) -> Array:
     """The same in one pass over the picture, which looks the guesses up as it goes."""
-    from .mix import FIELD, mixed
+    from .mix import mixed
 
+    cv2 = opencv()
     size = first.picture.shape[1::-1]
-    field = np.empty((*first.luma.shape, FIELD), np.float32)
-    for place, fit in enumerate(fits):
-        field[..., 2 * place : 2 * place + 2] = scaled(fit.motion, size)
-        field[..., 4 + 2 * place], field[..., 5 + 2 * place] = trusted(fit, t)
-    for place, weight in enumerate(weights, 8):
-        field[..., place] = weight
-    return mixed(first.picture, last.picture, field, t, opencv().getNumThreads())
+    motions = [scaled(fit.motion, size) for fit in fits]
+    field = cv2.merge([*motions, *(part for fit in fits for part in trusted(fit, t)), *weights])
+    if turn is not None:
+        turn = cv2.merge([scaled(turn[..., :2], size), turn[..., 2]])
+    return mixed(first.picture, last.picture, field, t, cv2.getNumThreads(), turn)
 
 
 def carried(motion: Array, t: float) -> Array:
@@ -248,12 +262,13 @@ def trusted(fit: Fit, t: float) -> tuple[Array, Array]:
     return (1 - t) * cv2.max(fit.in_first, fit.agree) + DOUBT, t * cv2.max(fit.in_last, fit.agree) + DOUBT
 
 
-def look(first: View, last: View, fit: Fit, t: float) -> Array:
-    """The mean of both frames under one idea of the motion, `[H, W, 3]`."""
+def look(first: View, last: View, fit: Fit, t: float, off: Array | None = None) -> Array:
+    """The mean of both frames under one idea of the motion, `[H, W, 3]`; with `off` `[H, W, 2]`, that far off its
+    straight line."""
     cv2 = opencv()
     size = first.picture.shape[1::-1]
     full = enlarged(fit.motion, size)
-    seen_first, seen_last = looked_up(first.picture, full, -t), looked_up(last.picture, full, 1 - t)
+    seen_first, seen_last = looked_up(first.picture, full, -t, off), looked_up(last.picture, full, 1 - t, off)
     if min(fit.in_first.min(), fit.in_last.min()) == 1:
         return cv2.addWeighted(seen_first, 1 - t, seen_last, t, 0)
     shares = [cv2.resize(SCALE * part, size) for part in trusted(fit, t)]
@@ -276,13 +291,16 @@ def agreement(a: Array, b: Array) -> Array:
     return cv2.exp(cv2.blur(cv2.absdiff(a, b), (5, 5)) * (-1 / (255 * AGREEMENT)))
 
 
-def looked_up(image: Array, motion: Array, share: float) -> Array:
-    """`image` at each pixel's place plus `share` of its motion; beyond the border the edge repeats. Bicubic for
-    pictures that are small, for their detail is as fine as their pixels; else bilinear, as good there and faster."""
+def looked_up(image: Array, motion: Array, share: float, off: Array | None = None) -> Array:
+    """`image` at each pixel's place plus `share` of its motion, and what it is off by besides; beyond the border the
+    edge repeats. Bicubic for pictures that are small, for their detail is as fine as their pixels; else bilinear, as
+    good there and faster."""
     cv2 = opencv()
     height, width = motion.shape[:2]
     fine = image.ndim == 3 and image.shape[2] == 3 and height * width <= SMALL_PICTURE
     places = cv2.scaleAdd(motion, share, grid(height, width))
+    if off is not None:
+        places = cv2.add(places, off, dst=places)
     how = cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
     found = cv2.remap(image, places, None, how, borderMode=cv2.BORDER_REPLICATE)
     return np.clip(found, 0, 1, out=found) if fine else found

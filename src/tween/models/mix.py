@@ -5,19 +5,18 @@ OpenCV does the same in some twenty passes, each through memory. Importing this 
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
 
-from ..ops.jit import F, U, compiled, corners, inlined
+from ..ops.jit import F, U, compiled, corners, inlined, shared
 from ..ops.resize import neighbours
 
 Array = np.ndarray[Any, Any]
 
 FIELD: Final = 11  # numbers a pixel of the half-size field
+HARDLY: Final = 1 / 32  # pixels off a straight line that do not show
 
 
 @inlined
@@ -28,6 +27,39 @@ def pixel(picture: Any, height: int, width: int, y: float, x: float) -> Any:
         wa * picture[a] + wb * picture[b] + wc * picture[c] + wd * picture[d],
         wa * picture[a + U(1)] + wb * picture[b + U(1)] + wc * picture[c + U(1)] + wd * picture[d + U(1)],
         wa * picture[a + U(2)] + wb * picture[b + U(2)] + wc * picture[c + U(2)] + wd * picture[d + U(2)],
+    )
+
+
+@inlined
+def weighed(line: Any, a: Any, b: Any, s: float, t: float) -> Any:
+    """Between two pixels of a row of the field: both motions (x, y), and what is shown of the first picture and the
+    last, moved by the one, moved by the other, and not moved. Those add up to 1."""
+    ahead = line[a] + (line[b] - line[a]) * s, line[a + U(1)] + (line[b + U(1)] - line[a + U(1)]) * s
+    back = (
+        line[a + U(2)] + (line[b + U(2)] - line[a + U(2)]) * s,
+        line[a + U(3)] + (line[b + U(3)] - line[a + U(3)]) * s,
+    )
+    ahead_first = line[a + U(4)] + (line[b + U(4)] - line[a + U(4)]) * s
+    ahead_last = line[a + U(5)] + (line[b + U(5)] - line[a + U(5)]) * s
+    back_first = line[a + U(6)] + (line[b + U(6)] - line[a + U(6)]) * s
+    back_last = line[a + U(7)] + (line[b + U(7)] - line[a + U(7)]) * s
+    of_ahead = line[a + U(8)] + (line[b + U(8)] - line[a + U(8)]) * s
+    of_back = line[a + U(9)] + (line[b + U(9)] - line[a + U(9)]) * s
+    of_still = line[a + U(10)] + (line[b + U(10)] - line[a + U(10)]) * s
+    total = of_ahead + of_back + of_still
+    of_ahead /= total * (ahead_first + ahead_last)
+    of_back /= total * (back_first + back_last)
+    of_still /= total
+    shown = of_ahead * ahead_first, of_ahead * ahead_last, of_back * back_first, of_back * back_last
+    return ahead, back, *shown, of_still * (F(1) - t), of_still * t
+
+
+@inlined
+def guess(first: Any, last: Any, height: int, width: int, y: float, x: float, moved: Any, t: float) -> Any:
+    """What a motion (x, y) shows at a place, of the first picture and of the last."""
+    return (
+        pixel(first, height, width, y - t * moved[1], x - t * moved[0]),
+        pixel(last, height, width, y + (F(1) - t) * moved[1], x + (F(1) - t) * moved[0]),
     )
 
 
@@ -47,29 +79,10 @@ def mix_rows(
             line[U(k)] = field[one + U(k)] + (field[other + U(k)] - field[one + U(k)]) * part
         for x in range(width):
             a, b, s = lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x]
-            ahead_x = line[a] + (line[b] - line[a]) * s
-            ahead_y = line[a + U(1)] + (line[b + U(1)] - line[a + U(1)]) * s
-            back_x = line[a + U(2)] + (line[b + U(2)] - line[a + U(2)]) * s
-            back_y = line[a + U(3)] + (line[b + U(3)] - line[a + U(3)]) * s
-            ahead_first = line[a + U(4)] + (line[b + U(4)] - line[a + U(4)]) * s
-            ahead_last = line[a + U(5)] + (line[b + U(5)] - line[a + U(5)]) * s
-            back_first = line[a + U(6)] + (line[b + U(6)] - line[a + U(6)]) * s
-            back_last = line[a + U(7)] + (line[b + U(7)] - line[a + U(7)]) * s
-            ahead = line[a + U(8)] + (line[b + U(8)] - line[a + U(8)]) * s
-            back = line[a + U(9)] + (line[b + U(9)] - line[a + U(9)]) * s
-            still = line[a + U(10)] + (line[b + U(10)] - line[a + U(10)]) * s
-            total = ahead + back + still
-            ahead /= total * (ahead_first + ahead_last)
-            back /= total * (back_first + back_last)
-            still /= total
-            wide, tall = F(x), F(y)
-            p = pixel(first, height, width, tall - t * ahead_y, wide - t * ahead_x)
-            q = pixel(last, height, width, tall + (F(1) - t) * ahead_y, wide + (F(1) - t) * ahead_x)
-            v = pixel(first, height, width, tall - t * back_y, wide - t * back_x)
-            w = pixel(last, height, width, tall + (F(1) - t) * back_y, wide + (F(1) - t) * back_x)
+            ahead, back, e, f, g, h, i, j = weighed(line, a, b, s, t)
+            p, q = guess(first, last, height, width, F(y), F(x), ahead, t)
+            v, w = guess(first, last, height, width, F(y), F(x), back, t)
             at = (U(y) * U(width) + U(x)) * U(3)
-            e, f, g, h = ahead * ahead_first, ahead * ahead_last, back * back_first, back * back_last
-            i, j = still * (F(1) - t), still * t
             out[at] = e * p[0] + f * q[0] + g * v[0] + h * w[0] + i * first[at] + j * last[at]
             at += U(1)
             out[at] = e * p[1] + f * q[1] + g * v[1] + h * w[1] + i * first[at] + j * last[at]
@@ -77,7 +90,64 @@ def mix_rows(
             out[at] = e * p[2] + f * q[2] + g * v[2] + h * w[2] + i * first[at] + j * last[at]
 
 
-def mixed(first: Array, last: Array, field: Array, t: float, threads: int) -> Array:
+@compiled
+def mix_bent_rows(
+    first: Any,
+    last: Any,
+    size: Any,
+    field: Any,
+    turn: Any,
+    narrow: int,
+    down: Any,
+    across: Any,
+    t: float,
+    out: Any,
+    rows: Any,
+) -> None:
+    """The same, mixed with what is seen off the straight line. `turn`: how far off (x, y), and what the straight one
+    weighs; three numbers a pixel of the field's grid. What is hardly off is looked up once."""
+    height, width = size
+    above, under, low = down
+    lefts, rights, shares = across
+    line, bend = np.empty(narrow * FIELD, F), np.empty(narrow * 3, F)
+    t = F(t)
+    for y in range(rows[0], rows[1]):
+        one, other, part = above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD), low[y]
+        for k in range(narrow * FIELD):
+            line[U(k)] = field[one + U(k)] + (field[other + U(k)] - field[one + U(k)]) * part
+        one, other = above[y] * U(narrow * 3), under[y] * U(narrow * 3)
+        for k in range(narrow * 3):
+            bend[U(k)] = turn[one + U(k)] + (turn[other + U(k)] - turn[one + U(k)]) * part
+        for x in range(width):
+            a, b, s = lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x]
+            ahead, back, e, f, g, h, i, j = weighed(line, a, b, s, t)
+            a, b = lefts[x] * U(3), rights[x] * U(3)
+            off_x = bend[a] + (bend[b] - bend[a]) * s
+            off_y = bend[a + U(1)] + (bend[b + U(1)] - bend[a + U(1)]) * s
+            straight = bend[a + U(2)] + (bend[b + U(2)] - bend[a + U(2)]) * s
+            if off_x * off_x + off_y * off_y < F(HARDLY * HARDLY):
+                straight = F(1)
+            wide, tall = F(x), F(y)
+            at = (U(y) * U(width) + U(x)) * U(3)
+            red, green, blue = i * first[at], i * first[at + U(1)], i * first[at + U(2)]
+            red, green, blue = red + j * last[at], green + j * last[at + U(1)], blue + j * last[at + U(2)]
+            if straight > F(0.002):
+                p, q = guess(first, last, height, width, tall, wide, ahead, t)
+                v, w = guess(first, last, height, width, tall, wide, back, t)
+                red += straight * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
+                green += straight * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
+                blue += straight * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
+            if straight < F(0.998):
+                p, q = guess(first, last, height, width, tall + off_y, wide + off_x, ahead, t)
+                v, w = guess(first, last, height, width, tall + off_y, wide + off_x, back, t)
+                other_way = F(1) - straight
+                red += other_way * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
+                green += other_way * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
+                blue += other_way * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
+            out[at], out[at + U(1)], out[at + U(2)] = red, green, blue
+
+
+def mixed(first: Array, last: Array, field: Array, t: float, threads: int, turn: Array | None = None) -> Array:
     """The picture at `t`.
 
     Args:
@@ -87,6 +157,8 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int) -> Ar
             nothing moves, weigh. It is enlarged bilinearly.
         t: in [0, 1].
         threads: among which rows are shared.
+        turn: None, or `[h, w, 3]`: how far off the guesses' straight lines things are (x, y), in pixels of the
+            pictures, and the weight, in [0, 1], of what is seen on those lines all the same.
 
     Returns:
         `[H, W, 3]`.
@@ -95,12 +167,9 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int) -> Ar
     out = np.empty(first.shape, np.float32)  # as the passes write it, however `first` lies in memory
     flat = [np.ascontiguousarray(array).reshape(-1) for array in (first, last)]
     tables = narrow, between(height, low), between(width, narrow)
-    work = partial(mix_rows, *flat, (height, width), field.reshape(-1), *tables, t, out.reshape(-1))
-    parts = min(height, 2 * max(1, threads))
-    edges = [height * k // parts for k in range(parts + 1)]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in pool.map(work, itertools.pairwise(edges)):
-            pass
+    rows = mix_rows if turn is None else mix_bent_rows
+    fields = [array.reshape(-1) for array in (field, turn) if array is not None]
+    shared(partial(rows, *flat, (height, width), *fields, *tables, t, out.reshape(-1)), height, threads)
     return out
 
 

@@ -102,8 +102,8 @@ class Model(nn.Module):
 
     Attributes:
         spec: what it needs and can do.
-        searches: True if it looks at pixels outside torch, in `embed`, `relate` and `search`, so that those run on no
-            tensors without memory (`meta`) and are part of no compiled graph.
+        searches: True if it looks at pixels outside torch, so that it runs on no tensors without memory (`meta`) and
+            is part of no compiled graph.
         chooses: True if it computes only what `t` asks for; a compiled graph computes all of it, in several times the
             time.
     """
@@ -121,17 +121,8 @@ class Model(nn.Module):
         return tuple(chain.from_iterable(context))
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """What is seen at `t` `[B]`, in gaps; computed once an instant: `draw` of what `search` finds, where they are
-        apart."""
+        """What is seen at `t` `[B]`, in gaps; computed once an instant."""
         raise NotImplementedError
-
-    def search(self, scene: Tensors, t: Tensor) -> Tensors:  # noqa: ARG002
-        """What `render` looks up outside torch: a scene -> what `draw` needs. Elsewhere the scene itself."""
-        return scene
-
-    def draw(self, sought: Tensors, t: Tensor) -> Prediction:
-        """What is left of `render` after `search`: tensors alone."""
-        return self.render(sought, t)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:
         """`frames` `[B, N, 3, H, W]` in [0, 1], `t` `[B]`: the three verbs in a row. Never overridden."""

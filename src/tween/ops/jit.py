@@ -7,6 +7,9 @@ what LLVM can put into vectors: places are unsigned, as a signed one might count
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -50,3 +53,12 @@ def corners(height: int, width: int, y: float, x: float, lanes: int, unit: float
     below = U(width) * U(lanes) if v0 + U(1) < U(height) else U(0)
     low, top = fv * F(unit), (F(1) - fv) * F(unit)
     return a, a + right, a + below, a + below + right, top * (F(1) - fu), top * fu, low * (F(1) - fu), low * fu
+
+
+def shared(work: Callable[[tuple[int, int]], None], count: int, threads: int) -> None:
+    """Work on rows 0 to `count`, each part (begin, end) of them by one of so many threads."""
+    parts = min(count, 2 * max(1, threads))
+    edges = [count * k // parts for k in range(parts + 1)]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in pool.map(work, itertools.pairwise(edges)):
+            pass
