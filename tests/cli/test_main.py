@@ -62,7 +62,7 @@ def test_the_main_job(tmp_path):
     done = tween("interpolate", clip, "--rate", 60, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    assert (report["frames_in"], report["frames_out"], report["model"]) == (8, 20, "dis")
+    assert (report["frames_in"], report["frames_out"], report["model"]) == (8, 20, "tweennet")
     assert (tmp_path / "clip-60fps.mp4").is_file()
     assert report["output"] == str(tmp_path / "clip-60fps.mp4")
 

@@ -6,7 +6,9 @@
     on frame 0   motion to 1 + motion to -1  =  acceleration, in pixels; none on a straight line at one speed
     on frame 1   motion to 0 + motion to  2  =  the same, measured again
 
-A path that is there at 0 and 1 and bends is off the straight line between them by acceleration * t (1 - t) / 2.
+A path that is there at 0 and 1 and bends is off the straight line between them by acceleration * t (1 - t) / 2. The
+cubic through all four places has for acceleration the line from the one on frame 0 to the one on frame 1, taken at
+(1 + t) / 3.
 """
 
 from __future__ import annotations

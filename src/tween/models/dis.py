@@ -51,14 +51,9 @@ class Dis(Model):
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, H, W]` in [0, 1] -> the frame, its pixels side by side in memory, and its luma in 0..255, float32
         `[B, H/2, W/2]` (rounded up; `[B, H, W]` where half of it would be too small), on the CPU."""
-        cv2 = opencv()
-
-        frame = frame.detach()
-        pixels = frame.to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
-        lumas = [
-            cv2.transform(halved(picture), 255 * np.array([RED_GREEN_BLUE], np.float32)) for picture in pictures(pixels)
-        ]
-        return frame, pixels, torch.from_numpy(np.stack(lumas))
+        pixels = frame.detach().to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+        lumas = [luma_of(halved(picture)) for picture in pictures(pixels)]
+        return frame.detach(), pixels, torch.from_numpy(np.stack(lumas))
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Two embeddings -> what is in them, and motion `[B, 2, h, w, 2]` on the luma's grid and in its pixels (x, y):
@@ -140,6 +135,11 @@ def halved(picture: Array) -> Array:
     if min(height, width) < 2 * SMALLEST_SIDE:
         return picture
     return cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+
+
+def luma_of(picture: Array) -> Array:
+    """`[h, w, 3]` in [0, 1] -> `[h, w]` in 0..255."""
+    return opencv().transform(picture, 255 * np.array([RED_GREEN_BLUE], np.float32))
 
 
 def both_ways(first: Array, last: Array) -> Array:

@@ -34,6 +34,7 @@ from .dis import (
     drawn,
     halved,
     judged,
+    luma_of,
     opencv,
     pictures,
     stacked,
@@ -94,23 +95,30 @@ class TweenNet(Dis):
         self.gates = Gates(width, depth)
         self.searched = Searches()
 
+    def embed(self, frame: Tensor) -> Tensors:
+        """As `dis`, and its pixels on the luma's grid, `[B, h, w, 3]`."""
+        pixels = frame.detach().to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+        halves = [halved(picture) for picture in pictures(pixels)]
+        lumas = [luma_of(half) for half in halves]
+        return frame.detach(), pixels, torch.from_numpy(np.stack(lumas)), torch.from_numpy(stacked(halves))
+
     def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """Four embeddings -> frames 0 and 1, their pixels and luma, motion `[B, 2, h, w, 2]` between them and how it
-        bends `[B, 2, h, w, 3]`, on the luma's grid and in its pixels (x, y)."""
-        (first, first_pixels, first_luma), (last, last_pixels, last_luma) = context[1:3]
-        motion, bent = bends(self.searched, [luma for _, _, luma in context])
-        seen = first_pixels, first_luma, last_pixels, last_luma
-        return first, last, *seen, torch.from_numpy(motion), torch.from_numpy(bent)
+        """Four embeddings -> those of frames 0 and 1, motion `[B, 2, h, w, 2]` between them and how it bends
+        `[B, 2, h, w, 3]`, on the luma's grid and in its pixels (x, y)."""
+        motion, bent = bends(self.searched, [luma for _, _, luma, _ in context])
+        return *context[1], *context[2], torch.from_numpy(motion), torch.from_numpy(bent)
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `bent`, what is
         seen along the bent motion alone."""
-        first, last, first_pixels, first_luma, last_pixels, last_luma, motion, bent = scene
+        (first, *first_seen), (last, *last_seen), (motion, bent) = scene[:4], scene[4:8], scene[8:]
         views = [
             [View(picture, luma) for picture, luma in zip(pictures(pixels), lumas.numpy(), strict=True)]
-            for pixels, lumas in ((first_pixels, first_luma), (last_pixels, last_luma))
+            for pixels, lumas, _ in (first_seen, last_seen)
         ]
-        found = [sought(*one) for one in zip(*views, motion.numpy(), bent.numpy(), t.tolist(), strict=True)]
+        halves = zip(first_seen[2].numpy(), last_seen[2].numpy(), strict=True)
+        each = zip(*views, halves, motion.numpy(), bent.numpy(), t.tolist(), strict=True)
+        found = [sought(*one) for one in each]
         if torch.is_grad_enabled():
             return self._learnt(first, last, found, t)
         shown = stacked(self._shown(found, first.device))
@@ -170,14 +178,16 @@ class Sought(NamedTuple):
         return np.array([side[..., 2].max() > 0 for side in (self.before, self.after)])
 
 
-def sought(first: View, last: View, motion: Array, bend: Array, t: float) -> Sought:
+def sought(first: View, last: View, halves: tuple[Array, Array], motion: Array, bend: Array, t: float) -> Sought:
     """Guesses at `t` from motion `[2, h, w, 2]`, and how they bend from `[2, h, w, 3]`."""
     fits, weights = judged(first, last, motion, t)
     before, after = at_once(
         lambda: along(bend[0], t * motion[0]),
         lambda: along(bend[1], (1 - t) * motion[1]),
     )
-    halves = halved(first.picture), halved(last.picture)
+    if before[..., 2].max() > 0 and after[..., 2].max() > 0:  # the cubic through four places: see `bend`
+        before[..., :2] *= (2 - t) / 1.5
+        after[..., :2] *= (1 + t) / 1.5
     return Sought(first, last, halves, fits, weights, before, after, t)
 
 

@@ -37,7 +37,7 @@ from .model import Model, Spec
 
 log = logging.getLogger("tween")
 
-DEFAULT = "dis"  # what `default` stands for; a trained network takes its place when one ships
+DEFAULT = "tweennet"  # what `default` stands for
 DEFAULT_PREDICTOR = "dis-ahead"  # the same, where the future is asked for
 UNKNOWN_LICENCE = "not known: ask whoever made the file"
 

@@ -36,7 +36,7 @@ def can_keep() -> bool:
 
 
 compiled: Any = njit(nogil=True, cache=can_keep(), error_model="numpy", fastmath=FAST)
-inlined: Any = njit(nogil=True, inline="always", error_model="numpy", fastmath=FAST)
+inlined: Any = njit(nogil=True, forceinline=True, error_model="numpy", fastmath=FAST)  # by LLVM: numba takes longer
 
 
 @inlined
