@@ -1,11 +1,11 @@
 """How good are the frames in between, on real clips? Prints the table of docs/benchmarks.md.
 
-    python benchmarks/dev_quality.py --root DIR [--methods nearest,blend,mci,dis] [--middlebury DIR] [--json FILE]
+    python benchmarks/dev_quality.py --root DIR [--methods nearest,blend,mci,dis,tweennet] [--middlebury DIR]
     python benchmarks/dev_quality.py --root DIR --speed
 
 DIR holds clips and a MANIFEST.tsv (columns clip, file, start, step, crop as x,y,w,h). From every second clip the first
 nine frames are taken, at the row's step. The even ones are kept; the odd ones are hidden and rendered at t = 1/2 from
-their two neighbours.
+their two neighbours, or from as many of the even ones as a model looks at; at the ends the last one repeats.
 
 The figure: mean squared error over all pixels and channels of the hidden frame, 8-bit RGB against 8-bit RGB (ours
 rounded), inside the crop; 10 log10(255^2 / mse), capped at 100 dB, is the frame's PSNR; the mean over the four frames
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import json
 import subprocess
 import time
@@ -90,17 +89,18 @@ def by_model(name: str) -> Callable[[Clip], list[Picture]]:
 
     def render(clip: Clip) -> list[Picture]:
         kept = [clip.picture(frame) for frame in clip.native[::2]]
-        return [between(model, a, b) for a, b in itertools.pairwise(kept)]
+        return [between(model, kept, gap) for gap in range(len(kept) - 1)]
 
     return render
 
 
-def between(model: torch.nn.Module, a: Picture, b: Picture) -> Picture:
-    """The 8-bit frame at t = 1/2."""
-    canvas = Canvas(a.shape[:2], model.spec.multiple)
-    pair = [canvas.pad(to_float(torch.from_numpy(p.transpose(2, 0, 1).copy())).unsqueeze(0)) for p in (a, b)]
+def between(model: torch.nn.Module, kept: list[Picture], gap: int = 0) -> Picture:
+    """The 8-bit frame at t = 1/2 in a gap between frames."""
+    canvas = Canvas(kept[0].shape[:2], model.spec.multiple)
+    context = [kept[min(max(gap + k, 0), len(kept) - 1)] for k in model.spec.context]
+    frames = [canvas.pad(to_float(torch.from_numpy(p.transpose(2, 0, 1).copy())).unsqueeze(0)) for p in context]
     with torch.inference_mode():
-        seen = model(torch.stack(pair, 1), torch.tensor([0.5])).frame
+        seen = model(torch.stack(frames, 1), torch.tensor([0.5])).frame
     return to_integer(canvas.crop(seen)[0], torch.uint8).permute(1, 2, 0).numpy()
 
 
@@ -169,7 +169,7 @@ def middlebury_table(root: Path, names: list[str]) -> dict[str, dict[str, float]
         a, b, truth = (
             np.array(Image.open(scene / f"{n}.png").convert("RGB")) for n in ("frame10", "frame11", "frame10i11")
         )
-        table[scene.name] = {name: psnr(between(zoo.load(name), a, b), truth) for name in names}
+        table[scene.name] = {name: psnr(between(zoo.load(name), [a, b]), truth) for name in names}
         show(scene.name, table[scene.name])
     return table
 
@@ -191,17 +191,16 @@ def model_speed(clip: Clip, name: str, repeats: int) -> dict[str, float]:
     frames = [to_float(torch.from_numpy(clip.picture(f).transpose(2, 0, 1).copy())).unsqueeze(0) for f in clip.native]
     marks = []
     with torch.inference_mode():
-        before = model.embed(frames[0])
-        for i in range(repeats):
+        context = [model.embed(frames[i]) for i in range(len(model.spec.context))]
+        for i in range(len(context), len(context) + repeats):
             start = time.perf_counter()
-            after = model.embed(frames[(i + 1) % FRAMES])
+            context = [*context[1:], model.embed(frames[i % FRAMES])]
             embedded = time.perf_counter()
-            scene = model.relate([before, after])
+            scene = model.relate(context)
             related = time.perf_counter()
             model.render(scene, half)
             rendered = time.perf_counter()
             marks.append((embedded - start, related - embedded, rendered - related, rendered - start))
-            before = after
     return dict(
         zip(("embed", "relate", "render", "gap"), (1e3 * min(m) for m in zip(*marks, strict=True)), strict=True)
     )
@@ -231,7 +230,7 @@ def mean_row(table: dict[str, dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--root", type=Path, required=True, help="folder of clips and MANIFEST.tsv")
-    parser.add_argument("--methods", default="nearest,blend,mci,dis")
+    parser.add_argument("--methods", default="nearest,blend,mci,dis,tweennet")
     parser.add_argument("--every", type=int, default=2, help="take every n-th clip")
     parser.add_argument("--middlebury", type=Path, help="also the Middlebury scenes in this folder")
     parser.add_argument("--speed", action="store_true", help="measure only the speed, at 1280x720")

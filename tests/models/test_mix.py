@@ -9,7 +9,7 @@ from tween.models import dis, zoo
 from tween.ops.canvas import to_integer
 
 pytest.importorskip("numba")
-from tween.models.mix import FIELD, between, mixed
+from tween.models.mix import EXTRA, FIELD, between, mixed
 
 SIZE = (521, 643)  # more pixels than are looked up bicubically, and odd: the half-size grid is no half
 
@@ -91,30 +91,43 @@ def test_a_motion_that_is_no_number_breaks_nothing(odd):
     assert np.isfinite(out[20:]).all()
 
 
-def turns(share=0.5, off=3.0, seed=1):
-    turn = np.random.default_rng(seed).normal(0, off, (20, 30, 3)).astype(np.float32)
-    turn[..., 2] = share
-    return turn
+def extra(share=0.5, off=3.0, outer=0.7, seed=1):
+    rng = np.random.default_rng(seed)
+    found = rng.random((20, 30, EXTRA), dtype=np.float32) + 0.1
+    found[..., :2], found[..., 3:5] = rng.normal(0, off, (20, 30, 2)), rng.normal(0, 30, (20, 30, 2))
+    found[..., 2], found[..., 7] = share, outer
+    return found
 
 
 def test_off_the_line_a_shifted_pair_is_seen():
     first, last, field = pieces()
-    field[..., 10] = 0  # nothing rests
-    turn = turns(share=0.0)
-    turn[..., :2] = 4, -6
     field[..., :4] = 0  # so that nothing but the shift leaves the picture
-    out = mixed(first, last, field, 0.4, 2, turn)
+    field[..., 10] = 0  # and nothing rests
+    found = extra(share=0.0, outer=0.0)
+    found[..., :2] = 4, -6
+    out = mixed(first, last, field, 0.4, 2, found)
     by_hand = mixed(*(np.roll(picture, (6, -4), (0, 1)) for picture in (first, last)), field, 0.4, 2)
     assert np.abs(out - by_hand)[8:-8, 8:-8].max() < 1e-5
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("share", [0.3, 1.0])
 def test_off_the_line_and_on_it_are_mixed(share):
     first, last, field = pieces()
-    on, off = (mixed(first, last, field, 0.4, 3, turns(part)) for part in (1.0, 0.0))
-    assert np.abs(on - mixed(first, last, field, 0.4, 3)).max() < 1e-6
-    assert np.abs(mixed(first, last, field, 0.4, 3, turns(share)) - share * on - (1 - share) * off).max() < 1e-5
+    on, off = (mixed(first, last, field, 0.4, 3, extra(part)) for part in (1.0, 0.0))
+    assert np.abs(on - mixed(first, last, field, 0.4, 3)).max() < 1e-5
+    assert np.abs(mixed(first, last, field, 0.4, 3, extra(share)) - share * on - (1 - share) * off).max() < 1e-5
     assert np.abs(on - off).mean() > 0.01
+
+
+@pytest.mark.parametrize("off", [0.0, 3.0])
+def test_a_third_guess_weighs_what_it_is_told_to(off):
+    first, last, field = pieces()
+    without, alone, both = (mixed(first, last, field, 0.4, 3, extra(0.0, off, outer)) for outer in (0.0, 1e6, 0.5))
+    assert np.abs(both - (without + 0.5 * alone) / 1.5).max() < 1e-4
+    field[..., :2], field[..., 4:6] = extra()[..., 3:5], extra()[..., 5:7]  # the third guess, as the first of two
+    field[..., 8:] = 1, 0, 0
+    found = extra(0.0, off, 0.0)
+    assert np.abs(mixed(first, last, field, 0.4, 3, found) - alone).max() < 1e-4
 
 
 def test_a_table_of_places():

@@ -1,7 +1,7 @@
 """What `clues` and what follows from them compute, in three passes over the half-size grid, compiled by numba.
 
     agreed      how far both bends agree, and their mean so far weighed; made smooth by OpenCV
-    seen        the 26 clues of a pixel, added up over its cell: no picture of them is ever written
+    seen        the 28 clues of a pixel, added up over its cell: no picture of them is ever written
     turned      what the network told of cells, enlarged -> what the last pass over the picture needs of a pixel
 
 torch does the same in some sixty passes, each through memory; it is what these are tested against. Importing this
@@ -11,16 +11,16 @@ needs numba.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ..ops.jit import F, U, compiled, corners, inlined, shared
-from .clues import CELL, CLUES, EVEN, FEW, SMOOTH, STEADY, TOLD, UNSURE
-from .dis import Array, Fit, opencv
-from .mix import between
+from .clues import CELL, CLUES, EVEN, FEW, MOST, SMOOTH, STEADY, TOLD, UNSURE
+from .dis import Array, opencv, trusted
+from .mix import EXTRA, between
+from .sought import Sought
 
 TINY: Final = 1e-12
 
@@ -64,9 +64,9 @@ def differ(first: Any, last: Any, height: int, width: int, fy: float, fx: float,
 def see_rows(
     first: Any, last: Any, width: int, height: int, fields: Any, smooth: Any, known: Any, t: float, out: Any, part: Any
 ) -> None:
-    """Some rows of cells. `fields`: motion ahead and back, what they and stillness weigh, both turns; all flat. A sum
-    of logarithms is the logarithm of a product, of the eight pixels of a cell's row."""
-    ahead, back, of_ahead, of_back, of_still, before, after = fields
+    """Some rows of cells. `fields`: motion ahead and back, what they and stillness weigh, both turns, the third motion
+    and its weight; all flat. A sum of logarithms is the logarithm of a product, of the eight pixels of a cell's row."""
+    ahead, back, of_ahead, of_back, of_still, before, after, outer, of_outer = fields
     t, eps = F(t), F(STEADY)
     rest_of_t, off_share, pixels = F(1) - t, t * (F(1) - t), F(CELL * CELL)
     cells = width // CELL
@@ -108,6 +108,9 @@ def see_rows(
                     p17 *= wb + F(FEW)
                     p18 *= ws + F(FEW)
                     p24 *= F(1) + length(hx, hy)
+                    line[at + U(26)] += F(0.2) * math.log(of_outer[i] + F(FEW))  # eight of these may be too many
+                    line[at + U(25)] += length(ax - bx, ay - by) / (F(1) + motion)
+                    line[at + U(27)] += length(outer[two] - mx, outer[two + U(1)] - my) / (F(1) + motion)
                     motion += eps
                     one_way, other_way, both_way = F(1) / (one + eps), F(1) / (other + eps), F(1) / (both + eps)
                     with_one, with_other = px * mx + py * my, nx * mx + ny * my
@@ -124,7 +127,6 @@ def see_rows(
                     line[at + U(20)] += F(20) * min(bend, F(0.2))
                     line[at + U(21)] += F(20) * min(max(lie - bend, F(-0.1)), F(0.1))
                     line[at + U(22)] += F(20) * min(rest / F(3), F(0.2))
-                    line[at + U(25)] += length(ax - bx, ay - by) / (motion - eps + F(1))
                 line[at] += math.log(p0)
                 line[at + U(1)] += math.log(p1)
                 line[at + U(2)] += math.log(p2)
@@ -144,11 +146,15 @@ def see_rows(
 
 
 @compiled
-def turn_rows(told: Any, tables: Any, turns: Any, t: float, narrow: int, width: int, out: Any, part: Any) -> None:
-    """Some rows: how far off the straight line a pixel is (x, y), in its pixels, and what `dis` weighs there; three a
-    pixel. `told` is `[h / 8, w / 8, 4]`, flat, `tables` as `between` makes them."""
+def turn_rows(
+    told: Any, tables: Any, turns: Any, outer: Any, step: Any, t: float, narrow: int, width: int, out: Any, part: Any
+) -> None:
+    """Some rows of what `mixed` takes as `extra`. `told` is `[h / 8, w / 8, 5]`, flat, `tables` as `between` makes
+    them; `outer`: the third motion, its trust in both pictures, its weight; `step`: pixels of the picture in one."""
     (above, under, low), (lefts, rights, shares) = tables
     before, after, smooth = turns
+    motion, of_first, of_last, weight = outer
+    wide, tall = F(step[0]), F(step[1])
     off_share = F(t) * (F(1) - F(t))
     line = np.empty(narrow * TOLD, F)
     for y in range(part[0], part[1]):
@@ -161,15 +167,20 @@ def turn_rows(told: Any, tables: Any, turns: Any, t: float, narrow: int, width: 
             by_after = line[a + U(1)] + (line[b + U(1)] - line[a + U(1)]) * s
             by_both = line[a + U(2)] + (line[b + U(2)] - line[a + U(2)]) * s
             straight = line[a + U(3)] + (line[b + U(3)] - line[a + U(3)]) * s
-            at = (U(y) * U(width) + U(x)) * U(3)
-            pw, nw = before[at + U(2)], after[at + U(2)]
+            third = line[a + U(4)] + (line[b + U(4)] - line[a + U(4)]) * s
+            i = U(y) * U(width) + U(x)
+            two, three, at = i * U(2), i * U(3), i * U(EXTRA)
+            pw, nw = before[three + U(2)], after[three + U(2)]
             through = F(1) / (pw + nw + F(UNSURE))
             by_before *= pw * through
             by_after *= nw * through
-            hx = by_before * before[at] + by_after * after[at] + by_both * smooth[at]
-            hy = by_before * before[at + U(1)] + by_after * after[at + U(1)] + by_both * smooth[at + U(1)]
-            out[at], out[at + U(1)] = off_share * hx, off_share * hy
+            hx = by_before * before[three] + by_after * after[three] + by_both * smooth[three]
+            hy = by_before * before[three + U(1)] + by_after * after[three + U(1)] + by_both * smooth[three + U(1)]
+            out[at], out[at + U(1)] = wide * off_share * hx, tall * off_share * hy
             out[at + U(2)] = F(1) / (F(1) + math.exp(-straight))
+            out[at + U(3)], out[at + U(4)] = wide * motion[two], tall * motion[two + U(1)]
+            out[at + U(5)], out[at + U(6)] = of_first[i], of_last[i]
+            out[at + U(7)] = math.exp(min(third, F(MOST))) * weight[i]
 
 
 class Turns(NamedTuple):
@@ -193,7 +204,7 @@ def turned(before: Array, after: Array, threads: int) -> Turns:
 
     known = tuple(float(side[..., 2].max() > 0) for side in (before, after))
     common = np.empty_like(before)
-    sides = [np.ascontiguousarray(side).reshape(-1) for side in (before, after)]
+    sides = flat(before), flat(after)
     shared(partial(agree_rows, *sides, *(F(side) for side in known), common.reshape(-1)), before[..., 0].size, threads)
     total = cv2.boxFilter(common, -1, (SMOOTH, SMOOTH), normalize=False, borderType=cv2.BORDER_CONSTANT)
     height, width = before.shape[:2]
@@ -201,45 +212,37 @@ def turned(before: Array, after: Array, threads: int) -> Turns:
     return Turns(before, after, np.dstack((smooth, common[..., 2])), (known[0], known[1]))
 
 
-def cells(
-    halves: tuple[Array, Array], fits: Sequence[Fit], weights: Sequence[Array], turns: Turns, t: float, threads: int
-) -> Array:
-    """The mean of `clues` over cells, `[26, h / 8, w / 8]`.
-
-    Args:
-        halves: both frames at half their size, `[h, w, 3]` in [0, 1], float32; sides that are multiples of 8.
-        fits, weights: as `judged` gives them.
-        turns: as they are seen at `t`.
-        t: in [0, 1].
-        threads: among which rows are shared.
-    """
-    height, width = halves[0].shape[:2]
+def cells(one: Sought, turns: Turns, threads: int) -> Array:
+    """The mean of `clues` over cells, `[28, h / 8, w / 8]`, for sides that are multiples of 8."""
+    height, width = one.halves[0].shape[:2]
     out = np.empty((CLUES, height // CELL, width // CELL), np.float32)
-    flat = [np.ascontiguousarray(array).reshape(-1) for array in halves]
-    fields = tuple(
-        np.ascontiguousarray(array).reshape(-1)
-        for array in (*(fit.motion for fit in fits), *weights, turns.before, turns.after)
-    )
+    fields = *(fit.motion for fit in one.fits), *one.weights, turns.before, turns.after, one.outer.motion, one.of_outer
     known = tuple(F(side) for side in turns.known)
-    shared(
-        partial(see_rows, *flat, width, height, fields, turns.smooth.reshape(-1), known, t, out.reshape(-1)),
-        height // CELL,
-        threads,
-    )
+    smooth, t = flat(turns.smooth), one.t
+    pictures = (flat(half) for half in one.halves)
+    work = partial(see_rows, *pictures, width, height, tuple(map(flat, fields)), smooth, known, t, out.reshape(-1))
+    shared(work, height // CELL, threads)
     return out
 
 
-def bent_by(told: Array, turns: Turns, t: float, threads: int) -> Array:
-    """What the network told of cells `[4, h / 8, w / 8]` -> how far off the straight line each pixel is (x, y), in
-    pixels of this grid, and what `dis` weighs there, `[h, w, 3]`."""
+def bent_by(told: Array, one: Sought, turns: Turns, threads: int) -> Array:
+    """What the network told of cells `[5, h / 8, w / 8]` -> what `mixed` takes as `extra`, `[h, w, 8]`."""
     height, width = turns.smooth.shape[:2]
     low, narrow = told.shape[1:]
-    out = np.empty((height, width, 3), np.float32)
-    flat = tuple(np.ascontiguousarray(array).reshape(-1) for array in (turns.before, turns.after, turns.smooth))
+    out = np.empty((height, width, EXTRA), np.float32)
+    sides = tuple(map(flat, (turns.before, turns.after, turns.smooth)))
+    outer = tuple(map(flat, (one.outer.motion, *trusted(one.outer, one.t), one.of_outer)))
     tables = between(height, low), between(width, narrow)
-    work = partial(turn_rows, np.ascontiguousarray(told.transpose(1, 2, 0)).reshape(-1), tables, flat, t, narrow, width)
-    shared(partial(work, out.reshape(-1)), height, threads)
+    cell = flat(told.transpose(1, 2, 0))
+    shared(
+        partial(turn_rows, cell, tables, sides, outer, one.step, one.t, narrow, width, out.reshape(-1)), height, threads
+    )
     return out
+
+
+def flat(array: Array) -> Array:
+    """In one row, as it lies in memory."""
+    return np.ascontiguousarray(array).reshape(-1)
 
 
 @lru_cache(maxsize=4)

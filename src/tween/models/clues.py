@@ -1,4 +1,4 @@
-"""What tells how far a motion bends: 26 clues a pixel, of lengths, angles, belief and how the frames agree.
+"""What tells how far a motion bends: 28 clues a pixel, of lengths, angles, belief and how the frames agree.
 
 On the grid that motion is searched on, in its pixels. A network that sees no colours and no directions has little to
 learn by heart, and mirrored footage is told the same.
@@ -14,15 +14,18 @@ from torch.nn import functional as F
 
 from ..ops.warp import backward_warp
 
-CLUES: Final = 26  # numbers that the network sees of a cell
+CLUES: Final = 28  # numbers that the network sees of a cell
 CELL: Final = 8  # pixels a side of a cell
-TOLD: Final = 4  # how far to bend as frame 0 says, as frame 1 says, as both say smoothly; what `dis` weighs
+TOLD: Final = (
+    5  # how far to bend as frame 0 says, as frame 1 says, as both say; what `dis` and what a third guess weigh
+)
 GATES: Final = 3  # of those, how many bend
 EVEN: Final = 0.25  # what every gate is where all of a bend that both sides agree on comes through
 SMOOTH: Final = 9  # pixels a side over which a bend is made smooth
 UNSURE: Final = 0.1  # belief in both sides together, below which less of a bend comes through
 STEADY: Final = 0.3  # pixels: a motion below it has no direction to speak of
 FEW: Final = 1e-4
+MOST: Final = 4.0  # the logarithm of the most that a third guess may weigh
 
 
 class Field(NamedTuple):
@@ -33,12 +36,16 @@ class Field(NamedTuple):
         weights: of both, and of stillness; they add up to 1, `[B, 3, h, w]`.
         turns: acceleration, as the frame before says and the one after, `[B, 4, h, w]`.
         belief: how far to believe both, from 0 to 1; 0 all over where there is no such frame, `[B, 2, h, w]`.
+        outer: a third motion, as it was before and will be after, `[B, 2, h, w]`.
+        of_outer: what it weighs beside those of `weights`, `[B, 1, h, w]`.
     """
 
     motions: Tensor
     weights: Tensor
     turns: Tensor
     belief: Tensor
+    outer: Tensor
+    of_outer: Tensor
 
 
 def straight(field: Field, when: Tensor) -> Tensor:
@@ -80,7 +87,7 @@ def bent(field: Field, smooth: tuple[Tensor, Tensor], gates: Tensor) -> Tensor:
 def clues(
     small: tuple[Tensor, Tensor], flows: Tensor, field: Field, smooth: tuple[Tensor, Tensor], when: Tensor
 ) -> Tensor:
-    """What the network goes by, `[B, 26, h, w]`: how long turns and motion are, which way one lies to the other, and
+    """What the network goes by, `[B, 28, h, w]`: how long turns and motion are, which way one lies to the other, and
     how far the frames `[B, 3, h, w]` agree, moved and not. It sees no colours and no directions."""
     motion, (before, after), (turn, agreed) = flows[:, 2:] - flows[:, :2], field.turns.split(2, 1), smooth
     off = when * (1 - when) * bent(field, smooth, torch.full_like(flows[:, :GATES], EVEN))
@@ -94,7 +101,8 @@ def clues(
     looks = *(20 * one.clamp(max=0.2) for one in (lie, bend)), 20 * (lie - bend).clamp(-0.1, 0.1)
     doubt = length(field.motions[:, :2] - field.motions[:, 2:]) / (1 + sizes[0])
     rests = 20 * rest.clamp(max=0.2), (4 * when * (1 - when)).expand_as(rest), (1 + length(off)).log(), doubt
-    return torch.cat((*((1 + size).log() for size in sizes), *shares, *lines, *beliefs, *looks, *rests), 1)
+    outer = 0.2 * (field.of_outer + FEW).log(), length(field.outer - motion) / (1 + sizes[0])
+    return torch.cat((*((1 + size).log() for size in sizes), *shares, *lines, *beliefs, *looks, *rests, *outer), 1)
 
 
 def length(motion: Tensor) -> Tensor:

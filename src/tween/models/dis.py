@@ -181,27 +181,19 @@ def judged(first: View, last: View, motion: Array, t: float) -> tuple[tuple[Fit,
     return fits, [weight / total for weight in (fits[0].weight, fits[1].weight, still)]
 
 
-def drawn(
-    first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float, turn: Array | None = None
-) -> Array:
+def drawn(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float) -> Array:
     """The picture `[H, W, 3]` that guesses show by their weights: small ones looked up bicubically, large ones in one
-    pass, where it can be compiled.
-
-    Args:
-        turn: None, or `[h, w, 3]`: how far off the guesses' straight lines things are (x, y), in pixels of the luma,
-            and the weight, in [0, 1], of what is seen on those lines all the same.
-    """
-    cv2 = opencv()
-    size = first.picture.shape[1::-1]
-    if size[0] * size[1] > SMALL_PICTURE and has_numba():
-        return fused(first, last, fits, weights, t, turn)
+    pass, where it can be compiled."""
+    if in_one_pass(first):
+        return fused(first, last, fits, weights, t)
     seen = at_once(*(partial(look, first, last, fit, t) for fit in fits))
-    straight = blended(first, last, seen, weights, t)
-    if turn is None:
-        return straight
-    off, share = enlarged(turn[..., :2], size), cv2.resize(turn[..., 2], size)
-    seen = at_once(*(partial(look, first, last, fit, t, off) for fit in fits))
-    return cv2.blendLinear(straight, blended(first, last, seen, weights, t), SCALE * share, SCALE * (1 - share))
+    return blended(first, last, seen, weights, t)
+
+
+def in_one_pass(view: View) -> bool:
+    """True where a picture is drawn by compiled code."""
+    height, width = view.picture.shape[:2]
+    return height * width > SMALL_PICTURE and has_numba()
 
 
 def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequence[Array], t: float) -> Array:
@@ -215,18 +207,16 @@ def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequenc
 
 
 def fused(
-    first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float, turn: Array | None = None
+    first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Array], t: float, extra: Array | None = None
 ) -> Array:
-    """The same in one pass over the picture, which looks the guesses up as it goes."""
+    """The same in one pass over the picture, which looks the guesses up as it goes; `extra` as `mixed` takes it."""
     from .mix import mixed
 
     cv2 = opencv()
     size = first.picture.shape[1::-1]
     motions = [scaled(fit.motion, size) for fit in fits]
     field = cv2.merge([*motions, *(part for fit in fits for part in trusted(fit, t)), *weights])
-    if turn is not None:
-        turn = cv2.merge([scaled(turn[..., :2], size), turn[..., 2]])
-    return mixed(first.picture, last.picture, field, t, cv2.getNumThreads(), turn)
+    return mixed(first.picture, last.picture, field, t, cv2.getNumThreads(), extra)
 
 
 def carried(motion: Array, t: float) -> Array:

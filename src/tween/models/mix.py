@@ -16,6 +16,7 @@ from ..ops.resize import neighbours
 Array = np.ndarray[Any, Any]
 
 FIELD: Final = 11  # numbers a pixel of the half-size field
+EXTRA: Final = 8  # and of what joins where motion bends
 HARDLY: Final = 1 / 32  # pixels off a straight line that do not show
 
 
@@ -96,7 +97,7 @@ def mix_bent_rows(
     last: Any,
     size: Any,
     field: Any,
-    turn: Any,
+    extra: Any,
     narrow: int,
     down: Any,
     across: Any,
@@ -104,50 +105,68 @@ def mix_bent_rows(
     out: Any,
     rows: Any,
 ) -> None:
-    """The same, mixed with what is seen off the straight line. `turn`: how far off (x, y), and what the straight one
-    weighs; three numbers a pixel of the field's grid. What is hardly off is looked up once."""
+    """The same, mixed with what is seen off the straight line, where a third guess joins. What is hardly off is looked
+    up once."""
     height, width = size
     above, under, low = down
     lefts, rights, shares = across
-    line, bend = np.empty(narrow * FIELD, F), np.empty(narrow * 3, F)
+    line, more = np.empty(narrow * FIELD, F), np.empty(narrow * EXTRA, F)
     t = F(t)
     for y in range(rows[0], rows[1]):
         one, other, part = above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD), low[y]
         for k in range(narrow * FIELD):
             line[U(k)] = field[one + U(k)] + (field[other + U(k)] - field[one + U(k)]) * part
-        one, other = above[y] * U(narrow * 3), under[y] * U(narrow * 3)
-        for k in range(narrow * 3):
-            bend[U(k)] = turn[one + U(k)] + (turn[other + U(k)] - turn[one + U(k)]) * part
+        one, other = above[y] * U(narrow * EXTRA), under[y] * U(narrow * EXTRA)
+        for k in range(narrow * EXTRA):
+            more[U(k)] = extra[one + U(k)] + (extra[other + U(k)] - extra[one + U(k)]) * part
         for x in range(width):
             a, b, s = lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x]
             ahead, back, e, f, g, h, i, j = weighed(line, a, b, s, t)
-            a, b = lefts[x] * U(3), rights[x] * U(3)
-            off_x = bend[a] + (bend[b] - bend[a]) * s
-            off_y = bend[a + U(1)] + (bend[b + U(1)] - bend[a + U(1)]) * s
-            straight = bend[a + U(2)] + (bend[b + U(2)] - bend[a + U(2)]) * s
+            a, b = lefts[x] * U(EXTRA), rights[x] * U(EXTRA)
+            off_x = more[a] + (more[b] - more[a]) * s
+            off_y = more[a + U(1)] + (more[b + U(1)] - more[a + U(1)]) * s
+            straight = more[a + U(2)] + (more[b + U(2)] - more[a + U(2)]) * s
+            of_outer = more[a + U(7)] + (more[b + U(7)] - more[a + U(7)]) * s
+            bent = (F(1) - straight) / (F(1) + of_outer)
+            of_outer *= bent
             if off_x * off_x + off_y * off_y < F(HARDLY * HARDLY):
-                straight = F(1)
+                straight, bent = F(0), bent + straight
             wide, tall = F(x), F(y)
             at = (U(y) * U(width) + U(x)) * U(3)
-            red, green, blue = i * first[at], i * first[at + U(1)], i * first[at + U(2)]
-            red, green, blue = red + j * last[at], green + j * last[at + U(1)], blue + j * last[at + U(2)]
-            if straight > F(0.002):
+            rest = straight + bent
+            i, j = i * rest, j * rest
+            red = i * first[at] + j * last[at]
+            green = i * first[at + U(1)] + j * last[at + U(1)]
+            blue = i * first[at + U(2)] + j * last[at + U(2)]
+            if straight > F(0):
                 p, q = guess(first, last, height, width, tall, wide, ahead, t)
                 v, w = guess(first, last, height, width, tall, wide, back, t)
                 red += straight * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
                 green += straight * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
                 blue += straight * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
-            if straight < F(0.998):
-                p, q = guess(first, last, height, width, tall + off_y, wide + off_x, ahead, t)
-                v, w = guess(first, last, height, width, tall + off_y, wide + off_x, back, t)
-                other_way = F(1) - straight
-                red += other_way * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
-                green += other_way * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
-                blue += other_way * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
+            wide, tall = wide + off_x, tall + off_y
+            p, q = guess(first, last, height, width, tall, wide, ahead, t)
+            v, w = guess(first, last, height, width, tall, wide, back, t)
+            red += bent * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
+            green += bent * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
+            blue += bent * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
+            if of_outer > F(0):
+                outer = (
+                    more[a + U(3)] + (more[b + U(3)] - more[a + U(3)]) * s,
+                    more[a + U(4)] + (more[b + U(4)] - more[a + U(4)]) * s,
+                )
+                of_first = more[a + U(5)] + (more[b + U(5)] - more[a + U(5)]) * s
+                of_last = more[a + U(6)] + (more[b + U(6)] - more[a + U(6)]) * s
+                of_outer /= of_first + of_last
+                e, f = of_outer * of_first, of_outer * of_last
+                p, q = guess(first, last, height, width, tall, wide, outer, t)
+                red += e * p[0] + f * q[0]
+                green += e * p[1] + f * q[1]
+                blue += e * p[2] + f * q[2]
             out[at], out[at + U(1)], out[at + U(2)] = red, green, blue
 
 
-def mixed(first: Array, last: Array, field: Array, t: float, threads: int, turn: Array | None = None) -> Array:
+def mixed(first: Array, last: Array, field: Array, t: float, threads: int, extra: Array | None = None) -> Array:
     """The picture at `t`.
 
     Args:
@@ -157,8 +176,9 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int, turn:
             nothing moves, weigh. It is enlarged bilinearly.
         t: in [0, 1].
         threads: among which rows are shared.
-        turn: None, or `[h, w, 3]`: how far off the guesses' straight lines things are (x, y), in pixels of the
-            pictures, and the weight, in [0, 1], of what is seen on those lines all the same.
+        extra: None, or `[h, w, 8]`, float32: how far off the guesses' straight lines things are (x, y), in pixels of
+            the pictures; the weight, in [0, 1], of what is seen on those lines all the same; of one more guess, looked
+            up off its line alone, the motion, its trust in both pictures, and its weight, where the others' sum is 1.
 
     Returns:
         `[H, W, 3]`.
@@ -167,8 +187,8 @@ def mixed(first: Array, last: Array, field: Array, t: float, threads: int, turn:
     out = np.empty(first.shape, np.float32)  # as the passes write it, however `first` lies in memory
     flat = [np.ascontiguousarray(array).reshape(-1) for array in (first, last)]
     tables = narrow, between(height, low), between(width, narrow)
-    rows = mix_rows if turn is None else mix_bent_rows
-    fields = [array.reshape(-1) for array in (field, turn) if array is not None]
+    rows = mix_rows if extra is None else mix_bent_rows
+    fields = [array.reshape(-1) for array in (field, extra) if array is not None]
     shared(partial(rows, *flat, (height, width), *fields, *tables, t, out.reshape(-1)), height, threads)
     return out
 

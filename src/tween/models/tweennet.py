@@ -12,7 +12,6 @@ jumps (a frame was lost, a game stalled) looks like a bend that nothing made; th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,30 +21,16 @@ from torch.nn import functional as F
 from ..ops.present import has_numba
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
-from .bend import Searches, along, bends
-from .clues import CELL, CLUES, TOLD, Field, bent, clues, smoothed, straight
-from .dis import (
-    SMALL_PICTURE,
-    Array,
-    Dis,
-    Fit,
-    View,
-    at_once,
-    drawn,
-    halved,
-    judged,
-    luma_of,
-    opencv,
-    pictures,
-    stacked,
-    trusted,
-)
+from .bend import Searches, bends
+from .clues import CELL, CLUES, MOST, TOLD, Field, bent, clues, smoothed, straight
+from .dis import SMALL_PICTURE, Array, Dis, View, halved, luma_of, opencv, pictures, stacked, trusted
 from .entry import Entry, Weights
 from .model import Later, Prediction, Spec, Tensors
+from .sought import Sought, drawn, sought
 
 Turn = Callable[[Array], Array]
-FEW = 1e-4
-AT_FIRST = (0.12, 0.12, 0.25, 0.0)  # what an untrained network tells: bend by three quarters, mix evenly
+EVEN_OUT = 1e-4
+AT_FIRST = (0.12, 0.12, 0.25, 0.0, 0.0)  # what an untrained network tells: bend by three quarters, mix evenly
 
 
 class Gates(nn.Module):
@@ -66,11 +51,11 @@ class Gates(nn.Module):
         self.tell.bias = nn.Parameter(torch.tensor(AT_FIRST))
 
     def forward(self, clues: Tensor) -> Tensor:
-        """`[B, 26, h, w]` -> `[B, 4, h, w]`."""
+        """`[B, 28, h, w]` -> `[B, 5, h, w]`."""
         x = F.leaky_relu(self.see(clues), 0.2)
         for near, far in zip(self.near, self.far, strict=True):
             mean = x.mean((2, 3), keepdim=True)
-            spread = ((x - mean).square().mean((2, 3), keepdim=True) + FEW).sqrt()
+            spread = ((x - mean).square().mean((2, 3), keepdim=True) + EVEN_OUT).sqrt()
             whole = far(torch.cat((mean, spread), 1).flatten(1))
             x = x + F.leaky_relu(near(x) + whole[:, :, None, None], 0.2)
         return self.tell(x)
@@ -127,79 +112,34 @@ class TweenNet(Dis):
 
     def _shown(self, found: Sequence[Sought], device: torch.device) -> list[Array]:
         """Pictures `[H, W, 3]`, each in as few passes as there is something for to compile them."""
-        if not any(one.known.any() for one in found):
-            return [drawn(one.first, one.last, one.fits, one.weights, one.t) for one in found]
+        if not any(one.knows for one in found):
+            return [drawn(one, None) for one in found]
         see = passes if has_numba() else steps
         seen = [see(one) for one in found]
         told = self.gates(torch.from_numpy(stacked([cells for cells, _ in seen])).to(device)).cpu().numpy()
-        return [
-            drawn(one.first, one.last, one.fits, one.weights, one.t, turn(gates))
-            for one, (_, turn), gates in zip(found, seen, told, strict=True)
-        ]
+        return [drawn(one, turn(gates)) for one, (_, turn), gates in zip(found, seen, told, strict=True)]
 
     def _learnt(self, first: Tensor, last: Tensor, found: Sequence[Sought], t: Tensor) -> Prediction:
         """The same in steps that gradients come through."""
         with torch.no_grad():
-            straight_on = [drawn(one.first, one.last, one.fits, one.weights, one.t) for one in found]
-            shown = torch.from_numpy(stacked(straight_on)).permute(0, 3, 1, 2).to(first)
+            shown = torch.from_numpy(stacked([drawn(one, None) for one in found])).permute(0, 3, 1, 2).to(first)
             field, trusts, halves = tensors(found, first)
             when = t.to(first).view(-1, 1, 1, 1)
             flows, smooth = straight(field, when), smoothed(field)
             seen = F.avg_pool2d(clues(halves, flows, field, smooth, when), CELL)
         told = resize(self.gates(seen), CELL)
         off = when * (1 - when) * bent(field, smooth, told)
-        return mixed((first, last, shown), field, trusts, off, told[:, 3:].sigmoid(), when)
-
-
-class Sought(NamedTuple):
-    """What is known of one picture before the network is asked.
-
-    Attributes:
-        first, last: frames 0 and 1.
-        halves: their pictures on the grid that motion is searched on, `[h, w, 3]`.
-        fits, weights: guesses at `t`, as `judged` gives them.
-        before, after: how motion bends as frame -1 says and as frame 2 does, seen at `t`: acceleration (x, y) and how
-            far to believe it, `[h, w, 3]`.
-        t: in [0, 1].
-    """
-
-    first: View
-    last: View
-    halves: tuple[Array, Array]
-    fits: tuple[Fit, Fit]
-    weights: list[Array]
-    before: Array
-    after: Array
-    t: float
-
-    @property
-    def known(self) -> Array:
-        """True for a side that says anything, `[2]`."""
-        return np.array([side[..., 2].max() > 0 for side in (self.before, self.after)])
-
-
-def sought(first: View, last: View, halves: tuple[Array, Array], motion: Array, bend: Array, t: float) -> Sought:
-    """Guesses at `t` from motion `[2, h, w, 2]`, and how they bend from `[2, h, w, 3]`."""
-    fits, weights = judged(first, last, motion, t)
-    before, after = at_once(
-        lambda: along(bend[0], t * motion[0]),
-        lambda: along(bend[1], (1 - t) * motion[1]),
-    )
-    if before[..., 2].max() > 0 and after[..., 2].max() > 0:  # the cubic through four places: see `bend`
-        before[..., :2] *= (2 - t) / 1.5
-        after[..., :2] *= (1 + t) / 1.5
-    return Sought(first, last, halves, fits, weights, before, after, t)
+        return mixed((first, last, shown), field, trusts, off, told, when)
 
 
 def passes(one: Sought) -> tuple[Array, Turn]:
-    """The network's clues `[26, h / 8, w / 8]`, and what makes a turn of what it says of them `[4, h / 8, w / 8]`."""
+    """The network's clues `[28, h / 8, w / 8]`, and what makes of what it says of them `[5, h / 8, w / 8]` what `mixed`
+    takes as `extra`."""
     from .clue_pass import bent_by, cells, turned
 
     threads = opencv().getNumThreads()
     turns = turned(one.before, one.after, threads)
-    return cells(one.halves, one.fits, one.weights, turns, one.t, threads), lambda told: bent_by(
-        told, turns, one.t, threads
-    )
+    return cells(one, turns, threads), lambda told: bent_by(told, one, turns, threads)
 
 
 def steps(one: Sought) -> tuple[Array, Turn]:
@@ -211,14 +151,17 @@ def steps(one: Sought) -> tuple[Array, Turn]:
     def turn(told: Array) -> Array:
         gates = resize(torch.from_numpy(told)[None], CELL)
         off = when * (1 - when) * bent(field, smooth, gates)
-        return torch.cat((off, gates[:, 3:].sigmoid()), 1)[0].permute(1, 2, 0).contiguous().numpy()
+        scale, outer = np.array(one.step, np.float32), one.outer
+        told_of = gates[0, 3].sigmoid().numpy(), gates[0, 4].clamp(max=MOST).exp().numpy() * one.of_outer
+        moves = off[0].permute(1, 2, 0).numpy() * scale, outer.motion * scale
+        return np.dstack((moves[0], told_of[0], moves[1], *trusted(outer, one.t), told_of[1]))
 
     return F.avg_pool2d(clues(halves, flows, field, smooth, when), CELL)[0].numpy(), turn
 
 
 def tensors(found: Sequence[Sought], like: Tensor) -> tuple[Field, Tensor, tuple[Tensor, Tensor]]:
-    """What was found as tensors of the dtype and on the device of another: a `Field`; how far its two motions trust
-    frames 0 and 1 `[B, 4, h, w]`; both frames at half their size `[B, 3, h, w]`."""
+    """What was found as tensors of the dtype and on the device of another: a `Field`; how far its three motions trust
+    frames 0 and 1 `[B, 6, h, w]`; both frames on its grid `[B, 3, h, w]`."""
 
     def planes(make: Callable[[Sought], Sequence[Array]]) -> Tensor:
         return torch.from_numpy(np.stack([np.dstack(make(one)) for one in found])).permute(0, 3, 1, 2).to(like)
@@ -228,33 +171,37 @@ def tensors(found: Sequence[Sought], like: Tensor) -> tuple[Field, Tensor, tuple
         planes(lambda one: one.weights),
         planes(lambda one: [one.before[..., :2], one.after[..., :2]]),
         planes(lambda one: [one.before[..., 2], one.after[..., 2]]),
+        planes(lambda one: [one.outer.motion]),
+        planes(lambda one: [one.of_outer]),
     )
-    trusts = planes(lambda one: [part for fit in one.fits for part in trusted(fit, one.t)])
+    trusts = planes(lambda one: [part for fit in (*one.fits, one.outer) for part in trusted(fit, one.t)])
     return field, trusts, (planes(lambda one: [one.halves[0]]), planes(lambda one: [one.halves[1]]))
 
 
 def mixed(
-    pictures: tuple[Tensor, Tensor, Tensor], field: Field, trusts: Tensor, off: Tensor, share: Tensor, when: Tensor
+    pictures: tuple[Tensor, Tensor, Tensor], field: Field, trusts: Tensor, off: Tensor, told: Tensor, when: Tensor
 ) -> Prediction:
     """What is shown, and what is told of it.
 
     Args:
         pictures: frame 0, frame 1 and what `dis` shows, `[B, 3, H, W]`. Small ones are looked up bicubically.
         field: what was found, on a grid `[h, w]`.
-        trusts: of its motion ahead in frame 0 and in frame 1, and of the one back, `[B, 4, h, w]`.
+        trusts: how far its motions trust frame 0 and frame 1, `[B, 6, h, w]`.
         off: how far off the straight line, `[B, 2, h, w]`.
-        share: the weight of `dis`, `[B, 1, h, w]`.
+        told: what the network told, `[B, 5, h, w]`.
         when: `[B, 1, 1, 1]`.
     """
     first, last, shown = pictures
     factor = first.shape[-1] / off.shape[-1]
-    moved, off = resize_flow(field.motions, factor), resize_flow(off, factor)
-    trusts, weights, share = (resize(part, factor) for part in (trusts, field.weights, share))
-    fine = first.shape[-2] * first.shape[-1] <= SMALL_PICTURE
-    mode = "bicubic" if fine else "bilinear"
-    scene, mask = weights[:, 2:] * ((1 - when) * first + when * last), weights[:, 2:] * (1 - when)
-    for k in range(2):
-        motion, (of_first, of_last) = moved[:, 2 * k : 2 * k + 2], trusts[:, 2 * k : 2 * k + 2].split(1, 1)
+    share, of_outer = told[:, 3:4].sigmoid(), told[:, 4:].clamp(max=MOST).exp() * field.of_outer
+    weights = torch.cat((field.weights[:, :2], of_outer, field.weights[:, 2:]), 1)
+    motions = resize_flow(torch.cat((field.motions, field.outer), 1), factor)
+    off, trusts, weights, share = resize_flow(off, factor), *(resize(x, factor) for x in (trusts, weights, share))
+    weights = weights / weights.sum(1, keepdim=True)
+    mode = "bicubic" if first.shape[-2] * first.shape[-1] <= SMALL_PICTURE else "bilinear"
+    scene, mask = weights[:, 3:] * ((1 - when) * first + when * last), weights[:, 3:] * (1 - when)
+    for k in range(3):
+        motion, (of_first, of_last) = motions[:, 2 * k : 2 * k + 2], trusts[:, 2 * k : 2 * k + 2].split(1, 1)
         one = backward_warp(first, off - when * motion, mode=mode).clamp(0, 1)
         other = backward_warp(last, off + (1 - when) * motion, mode=mode).clamp(0, 1)
         of_first = of_first / (of_first + of_last)
