@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tween.metrics.image import psnr
 from tween.models import bend, dis, tweennet, zoo
+from tween.models.sought import sought
 from tween.models.tweennet import CLUES, TweenNet
 
 
@@ -137,6 +138,23 @@ def test_passes_and_steps_and_what_learns_show_the_same(monkeypatch, size, t):
     straight = psnr(passes.frame, zoo.load("dis")(frames[:, 1:3], when).frame)
     assert straight[:2].max().item() < 50  # it bent
     assert straight[2].item() > 50  # beside others it is not skipped, but nothing is told of it
+
+
+def test_clues_are_numbers_whatever_a_guess_weighs():
+    """Where all else fails, a guess that fits weighs 300,000 times as much; motions reach across the picture."""
+    pytest.importorskip("numba")
+    model, frames = TweenNet().eval(), moving(falling((-1, 0, 1, 2)))
+    with torch.inference_mode():
+        scene = model.relate([model.embed(frame) for frame in frames.unbind(1)])
+    views = [dis.View(scene[k].permute(0, 2, 3, 1).numpy()[0], scene[k + 2].numpy()[0]) for k in (0, 4)]
+    halves = scene[3].numpy()[0], scene[7].numpy()[0]
+    one = sought(*views, halves, scene[8].numpy()[0], scene[9].numpy()[0], 0.5)
+    far = one.outer._replace(motion=one.outer.motion + 4000)
+    one = one._replace(of_outer=np.full_like(one.of_outer, 3e5), outer=far, before=one.before + 4000)
+    (cells, turn), (other, _) = tweennet.passes(one), tweennet.steps(one)
+    assert np.isfinite(cells).all()
+    assert np.abs(cells - other).max() < 1e-2
+    assert np.isfinite(turn(np.full((5, *cells.shape[1:]), 50, np.float32))).all()
 
 
 def test_motion_as_it_was_and_will_be_is_a_third_guess():

@@ -227,6 +227,25 @@ def test_validation_keeps_the_best(tmp_path, clips):
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
+def test_a_validation_that_is_no_number_ends_the_run(tmp_path, clips, monkeypatch):
+    """A network may learn in one way and show in another; what it shows is what counts."""
+    network = type(zoo.create("ifrnet-t"))
+    render = network.render
+
+    def spoilt(self, scene, t):
+        frame, aux = render(self, scene, t)
+        return Prediction(frame if torch.is_grad_enabled() else frame * torch.nan, aux)
+
+    monkeypatch.setattr(network, "render", spoilt)
+    data = DataConfig(root=clips, set="frames", crop=(32, 32), workers=0)
+    asked = config(4, save_every=1, data=data, val=ValConfig(every=2, clips=1, frames=3, held_back=0.3))
+    with pytest.raises(
+        TweenError, match="what the network shows of the clips held back is not a number at step 2"
+    ) as told:
+        train(asked, tmp_path / "run")
+    assert str(tmp_path / "run" / "last.safetensors") in str(told.value)
+
+
 def test_patience_ends_a_run(tmp_path, clips):
     asked = config(
         50,

@@ -85,7 +85,8 @@ def trained(config: TrainConfig, folder: Path, *, hidden: bool) -> Outcome:
 
         def watch(now: Standing) -> None:
             of = f" of {now.steps}" if now.steps else ""
-            score = "" if now.score is None else f", PSNR {now.score:.2f} dB (best {now.best:.2f})"
+            best = "" if now.best is None else f" (best {now.best:.2f})"
+            score = "" if now.score is None else f", PSNR {now.score:.2f} dB{best}"
             words = f"{config.model} step {now.step}{of}, loss {now.loss:.4f}{score}"
             shown.update(task, description=f"{words}, {now.samples_per_second:.1f} samples/s", completed=now.progress)
 

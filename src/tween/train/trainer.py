@@ -283,6 +283,12 @@ class Trainer:
         need = f"the last good checkpoint is {self.folder / checkpoint.LAST}"
         return TweenError(got, need, "a smaller --optim.lr, --optim.clip 1, or fp32")
 
+    def _not_shown(self) -> TweenError:
+        """The words for a network that learns, and shows what is no number."""
+        got = f"what the network shows of the clips held back is not a number at step {self.clock.step}"
+        need = f"the last good checkpoint is {self.folder / checkpoint.LAST}"
+        return TweenError(got, need, "a smaller --optim.lr, --optim.clip 1, or fp32")
+
     # Now and then.
 
     def _pause(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
@@ -296,6 +302,8 @@ class Trainer:
         """Score the averaged weights; keep them if they are the best so far."""
         if self.ranks.leads and self.judge.can:
             scores, pictures = self.judge.scored(self.learner.plain(self.average.state()), self.device)
+            if not math.isfinite(scores["psnr"]):
+                raise self._not_shown()
             self.score = scores["psnr"]
             if numbers:
                 numbers.add(self.clock.step, **{f"val_{name}": value for name, value in scores.items()})
