@@ -1,6 +1,6 @@
 """Can each network learn at all? Every network of the zoo is shown one batch over and over.
 
-    python benchmarks/overfit.py [--only ifrnet-s,lift-15] [--steps 3000] [--json FILE]
+    python benchmarks/overfit.py [--only ifrnet-s,lift-15] [--steps 3000] [--side 64] [--json FILE]
 
 The batch is two small drawn scenes with motion, the target the frame in between (predicting: the next one); the first
 such batch of which the mean of the neighbours, `blend`, gives less than 36 dB. A network passes once it shows the
@@ -30,7 +30,6 @@ from tween.train.objective import Objective
 
 WANTED = {"lift": 35.0, "lightvfi": 35.0}
 RATES = {"lift": 3e-4, "emavfi": 5e-4}
-SIDE = 64
 EASY = 36.0  # dB of `blend`, above which a batch asks for nothing
 
 
@@ -43,16 +42,16 @@ def family(name: str) -> str:
     return name.split("-")[0]
 
 
-def drawn(model: Model, seed: int) -> tuple[Batch, float]:
+def drawn(model: Model, side: int, seed: int) -> tuple[Batch, float]:
     """A batch, and blend's dB."""
-    batch = one_batch(model, seed)
+    batch = one_batch(model, side, seed)
     at = model.spec.context.index(-1 if model.spec.predicts else 0)
     return batch, decibels(batch.frames[:, at : at + 2].mean(1), batch.target)
 
 
-def one_batch(model: Model, seed: int) -> Batch:
-    """Two scenes at the least size that the network takes."""
-    size = Canvas((SIDE, SIDE), model.spec.multiple).size
+def one_batch(model: Model, side: int, seed: int) -> Batch:
+    """Two scenes of the least size from `side` on that the network takes."""
+    size = Canvas((side, side), model.spec.multiple).size
     gap = 1 if model.spec.predicts else 2
     length = gap * (len(model.spec.context) + 1) + 1
     scenes = SyntheticSet(size, 2, length, seed=seed).clips
@@ -61,11 +60,11 @@ def one_batch(model: Model, seed: int) -> Batch:
     return batch_of(frames, target, t, flow, "cpu")
 
 
-def overfit(name: str, steps: int, wanted: float) -> tuple[float, float, int]:
+def overfit(name: str, steps: int, wanted: float, side: int) -> tuple[float, float, int]:
     """Train until `wanted` dB are reached. Returns blend's dB, the network's, and the steps it took."""
     torch.manual_seed(1)
     model = zoo.create(name).train()
-    batch, blend = next(pair for pair in map(partial(drawn, model), count(11)) if pair[1] < EASY)
+    batch, blend = next(pair for pair in map(partial(drawn, model, side), count(11)) if pair[1] < EASY)
     objective = Objective({"charbonnier": 1.0}, model)
     top = RATES.get(family(name), 1e-3)
     optimiser = torch.optim.Adam(model.parameters(), lr=top)
@@ -88,13 +87,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", default="", help="names, with commas between")
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--side", type=int, default=64, help="pixels")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     print("| network | blend, dB | wanted, dB | reached, dB | steps | s |\n|---|---|---|---|---|---|")
     table = {}
     for name in options.only.split(",") if options.only else zoo.networks():
         wanted, begun = WANTED.get(family(name), 40.0), time.perf_counter()
-        blend, reached, steps = overfit(name, options.steps, wanted)
+        blend, reached, steps = overfit(name, options.steps, wanted, options.side)
         table[name] = {"blend": blend, "wanted": wanted, "reached": reached, "steps": steps}
         spent = time.perf_counter() - begun
         print(f"| {name} | {blend:.1f} | {wanted:.0f} | {reached:.1f} | {steps} | {spent:.0f} |", flush=True)

@@ -105,7 +105,8 @@ def cost(entry: Entry, size: tuple[int, int] = HD) -> Cost:
     device = "cpu" if model.searches else "meta"
     model = model.to_empty(device=device)
     padded = Canvas(size, model.spec.multiple).size
-    frames = torch.zeros(1, len(model.spec.context), 3, *padded, device=device)
+    count = len(model.spec.context)  # frames that differ: where none does, what searches has nothing to ask a network
+    frames = torch.linspace(0, 0.1, count, device=device).view(1, -1, 1, 1, 1).expand(1, count, 3, *padded)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(frames, torch.full((1,), 0.5, device=device))
     return Cost(sum(value.numel() for value in model.parameters()), counter.get_total_flops() // 2, padded)

@@ -220,7 +220,7 @@ ROWS: tuple[Entry, ...] = (
             Weights(
                 "tween",
                 file="tweennet.safetensors",
-                sha256="1c3ce62cc649dd2be492272a0c40c236b7c0aaeb8c41a2ec1aea9e81171e89f0",
+                sha256="bc168034d38b2b27438daae5391cfc607588b77cefee3bd93a7e51231e9fc94d",
                 licence="MIT",
                 origin="tween, by recipes/tweennet.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
                 "Foundation) and other open footage: models/assets/tweennet.md",
