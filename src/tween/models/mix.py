@@ -17,7 +17,8 @@ Array = np.ndarray[Any, Any]
 
 FIELD: Final = 11  # numbers a pixel of the half-size field
 EXTRA: Final = 8  # and of what joins where motion bends
-HARDLY: Final = 1 / 32  # pixels off a straight line that do not show
+HARDLY: Final = 1 / 16  # pixels off a straight line that do not show
+LITTLE: Final = 0.03  # a weight that is not worth a look
 
 
 @inlined
@@ -129,6 +130,8 @@ def mix_bent_rows(
             of_outer = more[a + U(7)] + (more[b + U(7)] - more[a + U(7)]) * s
             bent = (F(1) - straight) / (F(1) + of_outer)
             of_outer *= bent
+            if of_outer < F(LITTLE):
+                bent, of_outer = bent + of_outer, F(0)
             if off_x * off_x + off_y * off_y < F(HARDLY * HARDLY):
                 straight, bent = F(0), bent + straight
             wide, tall = F(x), F(y)
