@@ -279,7 +279,7 @@ def test_a_flow_stays_exact_from_its_convolution_to_its_grid():
         ({"output": "m.param", "size": (64, 96)}, BadOption, "--size for ncnn; its files are for every size"),
         ({"output": "nowhere/m.onnx"}, CannotWrite, "has no folder to lie in; try: mkdir -p"),
         ({"model": "dis"}, CannotExport, "dis has no network that could be exported"),
-        ({"model": "default"}, CannotExport, "dis has no network"),
+        ({"model": "default"}, CannotExport, "tweennet cannot be exported"),
         ({"model": "blend"}, CannotExport, "ifrnet-s or rife-4.25 say, is needed"),
         ({"model": "tweennet"}, CannotExport, "it searches motion with OpenCV, outside the network"),
         ({"model": "ifrnet-s"}, NoWeights, "ifrnet-s has no trained weights here"),
