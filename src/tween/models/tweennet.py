@@ -1,9 +1,9 @@
 """Motion searched without a network, and bent as far as a small one believes: tween's own.
 
     frames       -1 ─────── 0 ── t ── 1 ─────── 2
-    search       DIS motion 0 <-> 1, and on to -1 and 2: how much it bends
-    network      looks at cells of 16x16 pixels, and at all of them: how far to bend
-    shown        what `dis` shows at t, along the bent motion and along straight lines, mixed as the network says
+    search       DIS motion 0 <-> 1, and on to -1 and 2: how much it bends, and what it was before and will be after
+    network      looks at cells of 16x16 pixels, and at all of them: how far to bend, and whom to believe
+    shown        three guesses along the bent motion, and what `dis` shows along straight lines, as the network says
 
 What is shown was in one of the frames: the network has no say in colours, only in motion and trust. A clock that
 jumps (a frame was lost, a game stalled) looks like a bend that nothing made; that is what it learns to tell.
@@ -29,7 +29,7 @@ from .model import Later, Prediction, Spec, Tensors
 from .sought import Sought, drawn, sought
 
 Turn = Callable[[Array], Array]
-EVEN_OUT = 1e-4
+EVEN_OUT = 1e-4  # so that the spread of what is even has a gradient
 AT_FIRST = (0.12, 0.12, 0.25, 0.0, 0.0)  # what an untrained network tells: bend by three quarters, mix evenly
 
 
