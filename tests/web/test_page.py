@@ -53,7 +53,7 @@ def test_a_video_goes_in_and_the_command_lines_file_comes_out(opened, house, cli
     with visit(opened, house) as page:
         send(page, clip)
         expect(page.locator("#facts")).to_contain_text("160×96 · 24 frames a second · 24 frames")
-        expect(page.locator("#outcome")).to_contain_text("60 frames a second · 60 frames · 1 s long · by dis")
+        expect(page.locator("#outcome")).to_contain_text("60 frames a second · 60 frames · 1 s long · by tweennet")
         expect(page.locator("#outcome")).to_contain_text("takes about", timeout=LOOK_MS)
         page.click("#render")
         expect(page.locator("#running")).to_be_visible()
