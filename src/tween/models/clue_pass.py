@@ -16,13 +16,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..ops.jit import F, U, compiled, corners, inlined, shared
+from ..ops.jit import F, U, compiled, corners, enlarge_row, inlined, part_way, shared
 from .clues import CELL, CLUES, EVEN, FEW, MOST, SMOOTH, STEADY, TOLD, UNSURE
 from .dis import Array, opencv, trusted
 from .mix import EXTRA, between
 from .sought import Sought
 
 TINY: Final = 1e-12
+LOGS: Final = (0, 1, 2, 3, 4, 16, 17, 18, 24)  # clues that are logarithms
+OF_WEIGHTS: Final = (16, 17, 18)  # those of them that are a fifth of one
 
 
 @inlined
@@ -60,87 +62,112 @@ def differ(first: Any, last: Any, height: int, width: int, fy: float, fx: float,
     return total / F(3)
 
 
+@inlined
+def moves(fields: Any, smooth: Any, i: Any, off_share: float) -> Any:
+    """Of a pixel: its motion; both turns and their smooth mean, each with how far to believe it; how far off its line
+    it is where every gate lets a quarter through."""
+    ahead, back, of_ahead, of_back, _, before, after, _, _ = fields
+    two, three = i * U(2), i * U(3)
+    wa, wb = of_ahead[i], of_back[i]
+    mx = (wa * ahead[two] + wb * back[two]) / (wa + wb)
+    my = (wa * ahead[two + U(1)] + wb * back[two + U(1)]) / (wa + wb)
+    px, py, pw = before[three], before[three + U(1)], before[three + U(2)]
+    nx, ny, nw = after[three], after[three + U(1)], after[three + U(2)]
+    sx, sy, agreed = smooth[three], smooth[three + U(1)], smooth[three + U(2)]
+    through = F(EVEN) / (pw + nw + F(UNSURE))
+    hx = off_share * (through * (pw * px + nw * nx) + F(EVEN) * sx)
+    hy = off_share * (through * (pw * py + nw * ny) + F(EVEN) * sy)
+    return (mx, my), (px, py, pw), (nx, ny, nw), (sx, sy, agreed), (hx, hy)
+
+
+@inlined
+def add_looks(
+    first: Any, last: Any, size: Any, y: float, x: float, motion: Any, off: Any, t: float, line: Any, at: Any
+) -> None:
+    """Add how far the pictures differ along a pixel's motion, off its line, and with nothing moved."""
+    height, width = size
+    rest_of_t = F(1) - t
+    fy, fx, ly, lx = y - t * motion[1], x - t * motion[0], y + rest_of_t * motion[1], x + rest_of_t * motion[0]
+    lie = differ(first, last, height, width, fy, fx, ly, lx)
+    bend = differ(first, last, height, width, fy + off[1], fx + off[0], ly + off[1], lx + off[0])
+    rest = F(0)
+    i = (U(y) * U(width) + U(x)) * U(3)
+    for k in range(3):
+        rest += abs(first[i + U(k)] - last[i + U(k)])
+    line[at + U(19)] += F(20) * min(lie, F(0.2))
+    line[at + U(20)] += F(20) * min(bend, F(0.2))
+    line[at + U(21)] += F(20) * min(max(lie - bend, F(-0.1)), F(0.1))
+    line[at + U(22)] += F(20) * min(rest / F(3), F(0.2))
+
+
+@inlined
+def add_ways(sizes: Any, motion: Any, before: Any, after: Any, smooth: Any, line: Any, at: Any) -> None:
+    """Add how long turns are beside the motion, which way one lies to the other, and how far to believe them."""
+    (mx, my), (px, py, pw), (nx, ny, nw), (sx, sy, agreed) = motion, before, after, smooth
+    size, one, other, both = sizes
+    whole = F(1) / (size + F(STEADY))
+    one_way, other_way, both_way = F(1) / (one + F(STEADY)), F(1) / (other + F(STEADY)), F(1) / (both + F(STEADY))
+    line[at + U(5)] += min(one * whole, F(4))
+    line[at + U(6)] += min(other * whole, F(4))
+    line[at + U(7)] += (px * mx + py * my) * one_way * whole
+    line[at + U(8)] += (nx * mx + ny * my) * other_way * whole
+    line[at + U(9)] += (px * nx + py * ny) * one_way * other_way
+    line[at + U(10)] += (sx * mx + sy * my) * both_way * whole
+    line[at + U(11)] += pw
+    line[at + U(12)] += nw
+    line[at + U(13)] += agreed
+
+
+@inlined
+def see_pixel(
+    first: Any, last: Any, size: Any, fields: Any, smooth: Any, y: int, x: int, t: float, line: Any, at: Any, logs: Any
+) -> None:
+    """Add a pixel's clues; of those that are logarithms it is multiplied into `logs`, as `LOGS` orders them."""
+    ahead, back, of_ahead, of_back, of_still, _, _, outer, of_outer = fields
+    i = U(y) * U(size[1]) + U(x)
+    two = i * U(2)
+    motion, before, after, common, off = moves(fields, smooth, i, t * (F(1) - t))
+    (mx, my), (px, py, _), (nx, ny, _) = motion, before, after
+    sizes = length(mx, my), length(px, py), length(nx, ny), length(common[0], common[1])
+    for k in range(4):
+        logs[U(k)] *= F(1) + sizes[k]
+    logs[U(4)] *= F(1) + length(px - nx, py - ny)
+    logs[U(5)] *= of_ahead[i] + F(FEW)
+    logs[U(6)] *= of_back[i] + F(FEW)
+    logs[U(7)] *= of_still[i] + F(FEW)
+    logs[U(8)] *= F(1) + length(off[0], off[1])
+    beside = F(1) / (F(1) + sizes[0])
+    line[at + U(25)] += length(ahead[two] - back[two], ahead[two + U(1)] - back[two + U(1)]) * beside
+    line[at + U(26)] += F(0.2) * math.log(of_outer[i] + F(FEW))  # a product of eight of these may be too much
+    line[at + U(27)] += length(outer[two] - mx, outer[two + U(1)] - my) * beside
+    add_looks(first, last, size, F(y), F(x), motion, off, t, line, at)
+    add_ways(sizes, motion, before, after, common, line, at)
+
+
 @compiled
 def see_rows(
-    first: Any, last: Any, width: int, height: int, fields: Any, smooth: Any, known: Any, t: float, out: Any, part: Any
+    first: Any, last: Any, size: Any, fields: Any, smooth: Any, known: Any, t: float, out: Any, part: Any
 ) -> None:
     """Some rows of cells. `fields`: motion ahead and back, what they and stillness weigh, both turns, the third motion
     and its weight; all flat. A sum of logarithms is the logarithm of a product, of the eight pixels of a cell's row."""
-    ahead, back, of_ahead, of_back, of_still, before, after, outer, of_outer = fields
-    t, eps = F(t), F(STEADY)
-    rest_of_t, off_share, pixels = F(1) - t, t * (F(1) - t), F(CELL * CELL)
+    height, width = size
+    t, pixels = F(t), F(CELL * CELL)
     cells = width // CELL
-    line = np.empty(cells * CLUES, F)
+    line, logs = np.empty(cells * CLUES, F), np.empty(len(LOGS), F)
     for row in range(part[0], part[1]):
         line[:] = 0
         for y in range(row * CELL, (row + 1) * CELL):
             for cell in range(cells):
                 at = U(cell) * U(CLUES)
-                p0, p1, p2, p3, p4 = F(1), F(1), F(1), F(1), F(1)
-                p16, p17, p18, p24 = F(1), F(1), F(1), F(1)
+                logs[:] = 1
                 for x in range(cell * CELL, (cell + 1) * CELL):
-                    i = U(y) * U(width) + U(x)
-                    two, three = i * U(2), i * U(3)
-                    wa, wb, ws = of_ahead[i], of_back[i], of_still[i]
-                    ax, ay, bx, by = ahead[two], ahead[two + U(1)], back[two], back[two + U(1)]
-                    mx, my = (wa * ax + wb * bx) / (wa + wb), (wa * ay + wb * by) / (wa + wb)
-                    px, py, pw = before[three], before[three + U(1)], before[three + U(2)]
-                    nx, ny, nw = after[three], after[three + U(1)], after[three + U(2)]
-                    sx, sy, agreed = smooth[three], smooth[three + U(1)], smooth[three + U(2)]
-                    motion, one, other, both = length(mx, my), length(px, py), length(nx, ny), length(sx, sy)
-                    through = F(EVEN) / (pw + nw + F(UNSURE))
-                    hx = off_share * (through * (pw * px + nw * nx) + F(EVEN) * sx)
-                    hy = off_share * (through * (pw * py + nw * ny) + F(EVEN) * sy)
-                    tall, wide = F(y), F(x)
-                    fx, fy = wide - t * mx, tall - t * my
-                    lx, ly = wide + rest_of_t * mx, tall + rest_of_t * my
-                    lie = differ(first, last, height, width, fy, fx, ly, lx)
-                    bend = differ(first, last, height, width, fy + hy, fx + hx, ly + hy, lx + hx)
-                    rest = F(0)
-                    for k in range(3):
-                        rest += abs(first[three + U(k)] - last[three + U(k)])
-                    p0 *= F(1) + motion
-                    p1 *= F(1) + one
-                    p2 *= F(1) + other
-                    p3 *= F(1) + both
-                    p4 *= F(1) + length(px - nx, py - ny)
-                    p16 *= wa + F(FEW)
-                    p17 *= wb + F(FEW)
-                    p18 *= ws + F(FEW)
-                    p24 *= F(1) + length(hx, hy)
-                    line[at + U(26)] += F(0.2) * math.log(of_outer[i] + F(FEW))  # eight of these may be too many
-                    line[at + U(25)] += length(ax - bx, ay - by) / (F(1) + motion)
-                    line[at + U(27)] += length(outer[two] - mx, outer[two + U(1)] - my) / (F(1) + motion)
-                    motion += eps
-                    one_way, other_way, both_way = F(1) / (one + eps), F(1) / (other + eps), F(1) / (both + eps)
-                    with_one, with_other = px * mx + py * my, nx * mx + ny * my
-                    line[at + U(5)] += min(one / motion, F(4))
-                    line[at + U(6)] += min(other / motion, F(4))
-                    line[at + U(7)] += with_one * one_way / motion
-                    line[at + U(8)] += with_other * other_way / motion
-                    line[at + U(9)] += (px * nx + py * ny) * one_way * other_way
-                    line[at + U(10)] += (sx * mx + sy * my) * both_way / motion
-                    line[at + U(11)] += pw
-                    line[at + U(12)] += nw
-                    line[at + U(13)] += agreed
-                    line[at + U(19)] += F(20) * min(lie, F(0.2))
-                    line[at + U(20)] += F(20) * min(bend, F(0.2))
-                    line[at + U(21)] += F(20) * min(max(lie - bend, F(-0.1)), F(0.1))
-                    line[at + U(22)] += F(20) * min(rest / F(3), F(0.2))
-                line[at] += math.log(p0)
-                line[at + U(1)] += math.log(p1)
-                line[at + U(2)] += math.log(p2)
-                line[at + U(3)] += math.log(p3)
-                line[at + U(4)] += math.log(p4)
-                line[at + U(16)] += F(0.2) * math.log(p16)
-                line[at + U(17)] += F(0.2) * math.log(p17)
-                line[at + U(18)] += F(0.2) * math.log(p18)
-                line[at + U(24)] += math.log(p24)
+                    see_pixel(first, last, size, fields, smooth, y, x, t, line, at, logs)
+                for k in range(len(LOGS)):
+                    line[at + U(LOGS[k])] += (F(0.2) if LOGS[k] in OF_WEIGHTS else F(1)) * math.log(logs[U(k)])
         for cell in range(cells):
             at = U(cell) * U(CLUES)
-            line[at + U(14)] = known[0] * pixels
-            line[at + U(15)] = known[1] * pixels
-            line[at + U(23)] = F(4) * off_share * pixels
+            line[at + U(14)], line[at + U(15)] = known[0] * pixels, known[1] * pixels
+            line[at + U(23)] = F(4) * t * (F(1) - t) * pixels
             for k in range(CLUES):
                 out[(k * (height // CELL) + row) * cells + cell] = line[at + U(k)] / pixels
 
@@ -158,16 +185,12 @@ def turn_rows(
     off_share = F(t) * (F(1) - F(t))
     line = np.empty(narrow * TOLD, F)
     for y in range(part[0], part[1]):
-        one, other, share = above[y] * U(narrow * TOLD), under[y] * U(narrow * TOLD), low[y]
-        for k in range(narrow * TOLD):
-            line[U(k)] = told[one + U(k)] + (told[other + U(k)] - told[one + U(k)]) * share
+        enlarge_row(told, above[y] * U(narrow * TOLD), under[y] * U(narrow * TOLD), low[y], narrow * TOLD, line)
         for x in range(width):
             a, b, s = lefts[x] * U(TOLD), rights[x] * U(TOLD), shares[x]
-            by_before = line[a] + (line[b] - line[a]) * s
-            by_after = line[a + U(1)] + (line[b + U(1)] - line[a + U(1)]) * s
-            by_both = line[a + U(2)] + (line[b + U(2)] - line[a + U(2)]) * s
-            straight = line[a + U(3)] + (line[b + U(3)] - line[a + U(3)]) * s
-            third = line[a + U(4)] + (line[b + U(4)] - line[a + U(4)]) * s
+            by_before, by_after = part_way(line, a, b, s), part_way(line, a + U(1), b + U(1), s)
+            by_both, straight = part_way(line, a + U(2), b + U(2), s), part_way(line, a + U(3), b + U(3), s)
+            third = part_way(line, a + U(4), b + U(4), s)
             i = U(y) * U(width) + U(x)
             two, three, at = i * U(2), i * U(3), i * U(EXTRA)
             pw, nw = before[three + U(2)], after[three + U(2)]
@@ -220,7 +243,7 @@ def cells(one: Sought, turns: Turns, threads: int) -> Array:
     known = tuple(F(side) for side in turns.known)
     smooth, t = flat(turns.smooth), one.t
     pictures = (flat(half) for half in one.halves)
-    work = partial(see_rows, *pictures, width, height, tuple(map(flat, fields)), smooth, known, t, out.reshape(-1))
+    work = partial(see_rows, *pictures, (height, width), tuple(map(flat, fields)), smooth, known, t, out.reshape(-1))
     shared(work, height // CELL, threads)
     return out
 

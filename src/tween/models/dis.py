@@ -11,7 +11,7 @@ was tried and left out, are in docs/models/classic.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
@@ -51,7 +51,7 @@ class Dis(Model):
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, H, W]` in [0, 1] -> the frame, its pixels side by side in memory, and its luma in 0..255, float32
         `[B, H/2, W/2]` (rounded up; `[B, H, W]` where half of it would be too small), on the CPU."""
-        pixels = frame.detach().to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+        pixels = pixels_of(frame)
         lumas = [luma_of(halved(picture)) for picture in pictures(pixels)]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas))
 
@@ -64,19 +64,7 @@ class Dis(Model):
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` is the mean over the guesses, `mask` is 1 - t."""
-        first, first_pixels, first_luma, last_pixels, last_luma, motion = scene
-        seen = [
-            in_between(View(a, la), View(b, lb), flows, when)
-            for a, la, b, lb, flows, when in zip(
-                pictures(first_pixels),
-                first_luma.numpy(),
-                pictures(last_pixels),
-                last_luma.numpy(),
-                motion.numpy(),
-                t.tolist(),
-                strict=True,
-            )
-        ]
+        first, seen = scene[0], [in_between(*one) for one in each(scene, t)]
         frame = torch.from_numpy(stacked([picture for picture, _ in seen])).permute(0, 3, 1, 2)
         return Prediction(frame.to(first), Later(partial(told, first, [moved for _, moved in seen], t)))
 
@@ -117,9 +105,26 @@ class View(NamedTuple):
     luma: Array
 
 
+def each(scene: Tensors, t: Tensor) -> Iterator[tuple[View, View, Array, float]]:
+    """A scene as `Dis.relate` makes it, picture by picture: both frames, motion both ways `[2, h, w, 2]`, its t."""
+    _, first_pixels, first_luma, last_pixels, last_luma, motion = scene
+    firsts, lasts = views(first_pixels, first_luma), views(last_pixels, last_luma)
+    return zip(firsts, lasts, motion.numpy(), t.tolist(), strict=True)
+
+
+def pixels_of(frame: Tensor) -> Tensor:
+    """`[B, 3, H, W]` anywhere -> on the CPU, float32, a pixel's colours side by side in memory."""
+    return frame.detach().to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+
+
 def pictures(frames: Tensor) -> list[Array]:
     """`[B, 3, H, W]`, channels last in memory -> B views of it `[H, W, 3]`."""
     return list(frames.permute(0, 2, 3, 1).numpy())
+
+
+def views(pixels: Tensor, lumas: Tensor) -> list[View]:
+    """What `Dis.embed` makes of frames, one by one."""
+    return [View(picture, luma) for picture, luma in zip(pictures(pixels), lumas.numpy(), strict=True)]
 
 
 def stacked(arrays: list[Array]) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..ops.jit import F, U, compiled, corners, inlined, shared
+from ..ops.jit import F, U, compiled, corners, enlarge_row, inlined, part_way, shared
 from ..ops.resize import neighbours
 
 Array = np.ndarray[Any, Any]
@@ -34,35 +34,39 @@ def pixel(picture: Any, height: int, width: int, y: float, x: float) -> Any:
 
 @inlined
 def weighed(line: Any, a: Any, b: Any, s: float, t: float) -> Any:
-    """Between two pixels of a row of the field: both motions (x, y), and what is shown of the first picture and the
-    last, moved by the one, moved by the other, and not moved. Those add up to 1."""
-    ahead = line[a] + (line[b] - line[a]) * s, line[a + U(1)] + (line[b + U(1)] - line[a + U(1)]) * s
-    back = (
-        line[a + U(2)] + (line[b + U(2)] - line[a + U(2)]) * s,
-        line[a + U(3)] + (line[b + U(3)] - line[a + U(3)]) * s,
-    )
-    ahead_first = line[a + U(4)] + (line[b + U(4)] - line[a + U(4)]) * s
-    ahead_last = line[a + U(5)] + (line[b + U(5)] - line[a + U(5)]) * s
-    back_first = line[a + U(6)] + (line[b + U(6)] - line[a + U(6)]) * s
-    back_last = line[a + U(7)] + (line[b + U(7)] - line[a + U(7)]) * s
-    of_ahead = line[a + U(8)] + (line[b + U(8)] - line[a + U(8)]) * s
-    of_back = line[a + U(9)] + (line[b + U(9)] - line[a + U(9)]) * s
-    of_still = line[a + U(10)] + (line[b + U(10)] - line[a + U(10)]) * s
+    """Between two pixels of a row of the field: both motions (x, y); what is shown of the first picture and the last,
+    moved by the one, moved by the other, and not moved. Those six add up to 1."""
+    ahead = part_way(line, a, b, s), part_way(line, a + U(1), b + U(1), s)
+    back = part_way(line, a + U(2), b + U(2), s), part_way(line, a + U(3), b + U(3), s)
+    ahead_first, ahead_last = part_way(line, a + U(4), b + U(4), s), part_way(line, a + U(5), b + U(5), s)
+    back_first, back_last = part_way(line, a + U(6), b + U(6), s), part_way(line, a + U(7), b + U(7), s)
+    of_ahead, of_back = part_way(line, a + U(8), b + U(8), s), part_way(line, a + U(9), b + U(9), s)
+    of_still = part_way(line, a + U(10), b + U(10), s)
     total = of_ahead + of_back + of_still
     of_ahead /= total * (ahead_first + ahead_last)
     of_back /= total * (back_first + back_last)
     of_still /= total
     shown = of_ahead * ahead_first, of_ahead * ahead_last, of_back * back_first, of_back * back_last
-    return ahead, back, *shown, of_still * (F(1) - t), of_still * t
+    return ahead, back, shown, (of_still * (F(1) - t), of_still * t)
 
 
 @inlined
-def guess(first: Any, last: Any, height: int, width: int, y: float, x: float, moved: Any, t: float) -> Any:
-    """What a motion (x, y) shows at a place, of the first picture and of the last."""
-    return (
-        pixel(first, height, width, y - t * moved[1], x - t * moved[0]),
-        pixel(last, height, width, y + (F(1) - t) * moved[1], x + (F(1) - t) * moved[0]),
-    )
+def guess(
+    first: Any, last: Any, size: Any, y: float, x: float, moved: Any, of_first: float, of_last: float, t: float
+) -> Any:
+    """What a motion (x, y) shows at a place, of the first picture and of the last, by what they weigh."""
+    rest = F(1) - t
+    p = pixel(first, size[0], size[1], y - t * moved[1], x - t * moved[0])
+    q = pixel(last, size[0], size[1], y + rest * moved[1], x + rest * moved[0])
+    return of_first * p[0] + of_last * q[0], of_first * p[1] + of_last * q[1], of_first * p[2] + of_last * q[2]
+
+
+@inlined
+def guesses(first: Any, last: Any, size: Any, y: float, x: float, ahead: Any, back: Any, shown: Any, t: float) -> Any:
+    """What both guesses show at a place."""
+    one = guess(first, last, size, y, x, ahead, shown[0], shown[1], t)
+    other = guess(first, last, size, y, x, back, shown[2], shown[3], t)
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 @compiled
@@ -70,26 +74,46 @@ def mix_rows(
     first: Any, last: Any, size: Any, field: Any, narrow: int, down: Any, across: Any, t: float, out: Any, rows: Any
 ) -> None:
     """Some rows of the picture. `down` and `across` are tables as `between` makes them."""
-    height, width = size
     above, under, low = down
     lefts, rights, shares = across
     line = np.empty(narrow * FIELD, F)
     t = F(t)
     for y in range(rows[0], rows[1]):
-        one, other, part = above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD), low[y]
-        for k in range(narrow * FIELD):
-            line[U(k)] = field[one + U(k)] + (field[other + U(k)] - field[one + U(k)]) * part
-        for x in range(width):
-            a, b, s = lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x]
-            ahead, back, e, f, g, h, i, j = weighed(line, a, b, s, t)
-            p, q = guess(first, last, height, width, F(y), F(x), ahead, t)
-            v, w = guess(first, last, height, width, F(y), F(x), back, t)
-            at = (U(y) * U(width) + U(x)) * U(3)
-            out[at] = e * p[0] + f * q[0] + g * v[0] + h * w[0] + i * first[at] + j * last[at]
-            at += U(1)
-            out[at] = e * p[1] + f * q[1] + g * v[1] + h * w[1] + i * first[at] + j * last[at]
-            at += U(1)
-            out[at] = e * p[2] + f * q[2] + g * v[2] + h * w[2] + i * first[at] + j * last[at]
+        begins = above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD)
+        enlarge_row(field, begins[0], begins[1], low[y], narrow * FIELD, line)
+        for x in range(size[1]):
+            ahead, back, shown, (i, j) = weighed(line, lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x], t)
+            moving = guesses(first, last, size, F(y), F(x), ahead, back, shown, t)
+            at = (U(y) * U(size[1]) + U(x)) * U(3)
+            out[at] = moving[0] + i * first[at] + j * last[at]
+            out[at + U(1)] = moving[1] + i * first[at + U(1)] + j * last[at + U(1)]
+            out[at + U(2)] = moving[2] + i * first[at + U(2)] + j * last[at + U(2)]
+
+
+@inlined
+def joined(more: Any, a: Any, b: Any, s: float) -> Any:
+    """Between two pixels of a row of `extra`: how far off (x, y); what is shown on the straight lines, off them, and by
+    the third guess, which add up to 1."""
+    off = part_way(more, a, b, s), part_way(more, a + U(1), b + U(1), s)
+    straight, of_outer = part_way(more, a + U(2), b + U(2), s), part_way(more, a + U(7), b + U(7), s)
+    bent = (F(1) - straight) / (F(1) + of_outer)
+    of_outer *= bent
+    if of_outer < F(LITTLE):
+        bent, of_outer = bent + of_outer, F(0)
+    if off[0] * off[0] + off[1] * off[1] < F(HARDLY * HARDLY):
+        straight, bent = F(0), bent + straight
+    return off, straight, bent, of_outer
+
+
+@inlined
+def third(
+    first: Any, last: Any, size: Any, y: float, x: float, more: Any, a: Any, b: Any, s: float, weight: float, t: float
+) -> Any:
+    """What the third guess shows at a place, of a weight."""
+    moved = part_way(more, a + U(3), b + U(3), s), part_way(more, a + U(4), b + U(4), s)
+    of_first, of_last = part_way(more, a + U(5), b + U(5), s), part_way(more, a + U(6), b + U(6), s)
+    weight /= of_first + of_last
+    return guess(first, last, size, y, x, moved, weight * of_first, weight * of_last, t)
 
 
 @compiled
@@ -108,64 +132,33 @@ def mix_bent_rows(
 ) -> None:
     """The same, mixed with what is seen off the straight line, where a third guess joins. What is hardly off is looked
     up once."""
-    height, width = size
     above, under, low = down
     lefts, rights, shares = across
     line, more = np.empty(narrow * FIELD, F), np.empty(narrow * EXTRA, F)
     t = F(t)
     for y in range(rows[0], rows[1]):
-        one, other, part = above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD), low[y]
-        for k in range(narrow * FIELD):
-            line[U(k)] = field[one + U(k)] + (field[other + U(k)] - field[one + U(k)]) * part
-        one, other = above[y] * U(narrow * EXTRA), under[y] * U(narrow * EXTRA)
-        for k in range(narrow * EXTRA):
-            more[U(k)] = extra[one + U(k)] + (extra[other + U(k)] - extra[one + U(k)]) * part
-        for x in range(width):
-            a, b, s = lefts[x] * U(FIELD), rights[x] * U(FIELD), shares[x]
-            ahead, back, e, f, g, h, i, j = weighed(line, a, b, s, t)
+        enlarge_row(field, above[y] * U(narrow * FIELD), under[y] * U(narrow * FIELD), low[y], narrow * FIELD, line)
+        enlarge_row(extra, above[y] * U(narrow * EXTRA), under[y] * U(narrow * EXTRA), low[y], narrow * EXTRA, more)
+        for x in range(size[1]):
+            s = shares[x]
+            ahead, back, shown, (i, j) = weighed(line, lefts[x] * U(FIELD), rights[x] * U(FIELD), s, t)
             a, b = lefts[x] * U(EXTRA), rights[x] * U(EXTRA)
-            off_x = more[a] + (more[b] - more[a]) * s
-            off_y = more[a + U(1)] + (more[b + U(1)] - more[a + U(1)]) * s
-            straight = more[a + U(2)] + (more[b + U(2)] - more[a + U(2)]) * s
-            of_outer = more[a + U(7)] + (more[b + U(7)] - more[a + U(7)]) * s
-            bent = (F(1) - straight) / (F(1) + of_outer)
-            of_outer *= bent
-            if of_outer < F(LITTLE):
-                bent, of_outer = bent + of_outer, F(0)
-            if off_x * off_x + off_y * off_y < F(HARDLY * HARDLY):
-                straight, bent = F(0), bent + straight
-            wide, tall = F(x), F(y)
-            at = (U(y) * U(width) + U(x)) * U(3)
+            off, straight, bent, of_outer = joined(more, a, b, s)
+            at = (U(y) * U(size[1]) + U(x)) * U(3)
             rest = straight + bent
             i, j = i * rest, j * rest
             red = i * first[at] + j * last[at]
             green = i * first[at + U(1)] + j * last[at + U(1)]
             blue = i * first[at + U(2)] + j * last[at + U(2)]
             if straight > F(0):
-                p, q = guess(first, last, height, width, tall, wide, ahead, t)
-                v, w = guess(first, last, height, width, tall, wide, back, t)
-                red += straight * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
-                green += straight * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
-                blue += straight * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
-            wide, tall = wide + off_x, tall + off_y
-            p, q = guess(first, last, height, width, tall, wide, ahead, t)
-            v, w = guess(first, last, height, width, tall, wide, back, t)
-            red += bent * (e * p[0] + f * q[0] + g * v[0] + h * w[0])
-            green += bent * (e * p[1] + f * q[1] + g * v[1] + h * w[1])
-            blue += bent * (e * p[2] + f * q[2] + g * v[2] + h * w[2])
+                seen = guesses(first, last, size, F(y), F(x), ahead, back, shown, t)
+                red, green, blue = red + straight * seen[0], green + straight * seen[1], blue + straight * seen[2]
+            tall, wide = F(y) + off[1], F(x) + off[0]
+            seen = guesses(first, last, size, tall, wide, ahead, back, shown, t)
+            red, green, blue = red + bent * seen[0], green + bent * seen[1], blue + bent * seen[2]
             if of_outer > F(0):
-                outer = (
-                    more[a + U(3)] + (more[b + U(3)] - more[a + U(3)]) * s,
-                    more[a + U(4)] + (more[b + U(4)] - more[a + U(4)]) * s,
-                )
-                of_first = more[a + U(5)] + (more[b + U(5)] - more[a + U(5)]) * s
-                of_last = more[a + U(6)] + (more[b + U(6)] - more[a + U(6)]) * s
-                of_outer /= of_first + of_last
-                e, f = of_outer * of_first, of_outer * of_last
-                p, q = guess(first, last, height, width, tall, wide, outer, t)
-                red += e * p[0] + f * q[0]
-                green += e * p[1] + f * q[1]
-                blue += e * p[2] + f * q[2]
+                seen = third(first, last, size, tall, wide, more, a, b, s, of_outer, t)
+                red, green, blue = red + seen[0], green + seen[1], blue + seen[2]
             out[at], out[at + U(1)], out[at + U(2)] = red, green, blue
 
 

@@ -27,12 +27,12 @@ from .dis import (
     agreement,
     at_once,
     carried,
+    each,
     enlarged,
     grid,
     inside,
     looked_up,
     opencv,
-    pictures,
     stacked,
 )
 from .entry import Entry
@@ -57,19 +57,7 @@ class DisFast(Dis):
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` of the one motion, `mask` is 1 - t."""
-        first, first_pixels, first_luma, last_pixels, last_luma, motion = scene
-        seen = [
-            between(View(a, la), View(b, lb), flows, when)
-            for a, la, b, lb, flows, when in zip(
-                pictures(first_pixels),
-                first_luma.numpy(),
-                pictures(last_pixels),
-                last_luma.numpy(),
-                motion.numpy(),
-                t.tolist(),
-                strict=True,
-            )
-        ]
+        first, seen = scene[0], [between(*one) for one in each(scene, t)]
         frame = torch.from_numpy(stacked([picture for picture, _ in seen])).permute(0, 3, 1, 2)
         moved = torch.from_numpy(stacked([flow for _, flow in seen])).permute(0, 3, 1, 2)
         when = t.view(-1, 1, 1, 1)

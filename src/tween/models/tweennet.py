@@ -23,7 +23,7 @@ from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
 from .bend import Searches, bends
 from .clues import CELL, CLUES, MOST, TOLD, Field, bent, clues, smoothed, straight
-from .dis import SMALL_PICTURE, Array, Dis, View, halved, luma_of, opencv, pictures, stacked, trusted
+from .dis import SMALL_PICTURE, Array, Dis, halved, luma_of, opencv, pictures, pixels_of, stacked, trusted, views
 from .entry import Entry, Weights
 from .model import Later, Prediction, Spec, Tensors
 from .sought import Sought, drawn, sought
@@ -82,7 +82,7 @@ class TweenNet(Dis):
 
     def embed(self, frame: Tensor) -> Tensors:
         """As `dis`, and its pixels on the luma's grid, `[B, h, w, 3]`."""
-        pixels = frame.detach().to("cpu", torch.float32).contiguous(memory_format=torch.channels_last)
+        pixels = pixels_of(frame)
         halves = [halved(picture) for picture in pictures(pixels)]
         lumas = [luma_of(half) for half in halves]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas)), torch.from_numpy(stacked(halves))
@@ -96,13 +96,9 @@ class TweenNet(Dis):
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `bent`, what is
         seen along the bent motion alone."""
-        (first, *first_seen), (last, *last_seen), (motion, bent) = scene[:4], scene[4:8], scene[8:]
-        views = [
-            [View(picture, luma) for picture, luma in zip(pictures(pixels), lumas.numpy(), strict=True)]
-            for pixels, lumas, _ in (first_seen, last_seen)
-        ]
-        halves = zip(first_seen[2].numpy(), last_seen[2].numpy(), strict=True)
-        each = zip(*views, halves, motion.numpy(), bent.numpy(), t.tolist(), strict=True)
+        (first, *seen, half), (last, *last_seen, last_half), (motion, bent) = scene[:4], scene[4:8], scene[8:]
+        halves = zip(half.numpy(), last_half.numpy(), strict=True)
+        each = zip(views(*seen), views(*last_seen), halves, motion.numpy(), bent.numpy(), t.tolist(), strict=True)
         found = [sought(*one) for one in each]
         if torch.is_grad_enabled():
             return self._learnt(first, last, found, t)

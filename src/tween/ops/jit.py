@@ -55,6 +55,19 @@ def corners(height: int, width: int, y: float, x: float, lanes: int, unit: float
     return a, a + right, a + below, a + below + right, top * (F(1) - fu), top * fu, low * (F(1) - fu), low * fu
 
 
+@inlined
+def part_way(line: Any, a: Any, b: Any, share: float) -> float:
+    """From the number at one place of a line to the one at another, so far."""
+    return line[a] + (line[b] - line[a]) * share
+
+
+@inlined
+def enlarge_row(small: Any, above: Any, under: Any, share: float, count: int, out: Any) -> None:
+    """A row of so many numbers between two of a flat picture that begin at `above` and `under`."""
+    for k in range(count):
+        out[U(k)] = part_way(small, above + U(k), under + U(k), share)
+
+
 def shared(work: Callable[[tuple[int, int]], None], count: int, threads: int) -> None:
     """Work on rows 0 to `count`, each part (begin, end) of them by one of so many threads."""
     parts = min(count, 2 * max(1, threads))
