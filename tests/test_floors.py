@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "src" / "tween"
 FLOORS = {
-    "errors": 1, "home": 1,
+    "errors": 1, "home": 1, "stopwatch": 1,
     "frame": 2, "timeline": 2,
     "curve": 3, "ops": 3, "video": 3,
     "losses": 4, "metrics": 4,

@@ -55,7 +55,7 @@ def test_no_seam_is_a_grey_level():
     whole, parted = run(network, frames, HALF), run(backend, frames, HALF)
     butted = hard.join(run(network, list(pair), HALF) for pair in zip(*map(hard.cut, frames), strict=True))
     assert seams(butted, whole, hard) > 2
-    assert seams(parted, whole, backend._layout) < 1
+    assert seams(parted, whole, backend._now.layout) < 1
 
 
 @pytest.mark.needs_shared
@@ -68,7 +68,7 @@ def test_no_seam_in_a_real_video(shared, clip, levels):
     backend = tiled(zoo.load("dis"), size, (544, 960))
     whole = run(TorchBackend(zoo.load("dis")), [first, second], HALF)
     parted = run(backend, [first, second], HALF)
-    assert seams(parted, whole, backend._layout) < 1
+    assert seams(parted, whole, backend._now.layout) < 1
     assert (parted - whole).abs().mean() * 255 < levels
 
 

@@ -13,7 +13,8 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ BYTES_A_PIXEL = {  # measured: peak memory of one frame at 640x640 (LIFT 320x320
 }  # fmt: skip
 UNMEASURED = 3000
 SHARE_OF_FREE = 0.6  # of the free memory that a frame may take
+MOST_LANES = 8  # gaps at once: where there are more threads, each gap has several
 WORDS_OF_WANT = (
     "out of memory", "not enough memory", "can't allocate", "cannot allocate", "bad_alloc", "failed to allocate",
 )  # fmt: skip
@@ -111,6 +113,13 @@ class Both:
         return Both(self.straight[kept], self.turned[kept])
 
 
+class Tiling(NamedTuple):
+    """What runs a tile, and where tiles lie."""
+
+    inner: Backend
+    layout: Layout
+
+
 class Tiled:
     """Runs a backend on tiles of the canvas.
 
@@ -128,66 +137,77 @@ class Tiled:
 
     def __init__(self, make: Callable[[Size], Backend], size: Size, tile: Size) -> None:
         self._make, self._size = make, size
+        self._shrinking = Lock()
         self._use(tile)
+
+    @property
+    def side_by_side(self) -> bool:
+        """True where several gaps at once take less time, and there is memory for a whole frame."""
+        return self.tile == self._size and side_by_side(self._now.inner)
 
     def embed(self, frame: Tensor) -> Cut:
         """`[B, 3, H, W]` -> what each of its tiles says alone."""
-        return self._kept(lambda: self._embed(frame))
+        return self._kept(lambda now: _embedded(now, frame))
 
     def relate(self, context: Sequence[Cut]) -> Cut:
         """What the tiles of the context say together, place by place."""
         frames = tuple(one.frames[0] for one in context)
-        return self._kept(lambda: self._relate(frames, context))
+        return self._kept(lambda now: _related(now, frames, context))
 
     def render(self, scene: Cut, t: Tensor) -> Tensor:
         """`[B, 3, H, W]` in [0, 1]."""
 
-        def rendered() -> Tensor:
-            now = scene if scene.layout == self._layout else self._relate(scene.frames, ())
-            return self._layout.join(self._inner.render(part, t) for part in now.parts)
+        def rendered(now: Tiling) -> Tensor:
+            tiles = scene if scene.layout == now.layout else _related(now, scene.frames, ())
+            return now.layout.join(now.inner.render(part, t) for part in tiles.parts)
 
         return self._kept(rendered)
 
-    def _embed(self, frame: Tensor) -> Cut:
-        return Cut((frame,), self._layout, [self._inner.embed(tile) for tile in self._layout.cut(frame)])
-
-    def _relate(self, frames: tuple[Tensor, ...], context: Sequence[Cut]) -> Cut:
-        """Embeddings of other layouts are made anew. A frame that stands twice in a context is embedded once."""
-        kept = {id(one.frames[0]): one for one in context if one.layout == self._layout}
-        for frame in frames:
-            if id(frame) not in kept:
-                kept[id(frame)] = self._embed(frame)
-        columns = zip(*(kept[id(frame)].parts for frame in frames), strict=True)
-        return Cut(frames, self._layout, [self._inner.relate(column) for column in columns])
-
-    def _kept(self, work: Callable[[], Any]) -> Any:
+    def _kept(self, work: Callable[[Tiling], Any]) -> Any:
         """Do it; as often as memory runs out, in smaller tiles."""
         while True:
+            now = self._now
             try:
-                return work()
+                return work(now)
             except (MemoryError, RuntimeError, OSError) as error:
-                if not is_want_of_memory(error) or not self._shrink():
+                if not is_want_of_memory(error) or not self._shrink(now):
                     raise
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _shrink(self) -> bool:
-        """Halve the longer side of the tiles; False if they are as small as can be."""
-        height, width = self.tile
-        tile = (_halved(height, self.spec.multiple), width)
-        if width >= height:
-            tile = (height, _halved(width, self.spec.multiple))
-        if tile == self.tile:
-            return False
-        self._use(tile)
-        return True
+    def _shrink(self, now: Tiling) -> bool:
+        """Halve the longer side of the tiles, if nobody else did meanwhile; False if they are as small as can be."""
+        with self._shrinking:
+            if self._now is not now:
+                return True
+            height, width = self.tile
+            tile = (_halved(height, self.spec.multiple), width)
+            if width >= height:
+                tile = (height, _halved(width, self.spec.multiple))
+            if tile == self.tile:
+                return False
+            self._use(tile)
+            return True
 
     def _use(self, tile: Size) -> None:
         self.tile = tile
-        self._inner = self._make(tile)
-        inner = self._inner
+        inner = self._make(tile)
+        self._now = Tiling(inner, Layout(self._size, tile, min(OVERLAP, min(tile) // 4)))
         self.name, self.spec, self.device, self.precision = inner.name, inner.spec, inner.device, inner.precision
-        self._layout = Layout(self._size, tile, min(OVERLAP, min(tile) // 4))
+
+
+def _embedded(now: Tiling, frame: Tensor) -> Cut:
+    return Cut((frame,), now.layout, [now.inner.embed(tile) for tile in now.layout.cut(frame)])
+
+
+def _related(now: Tiling, frames: tuple[Tensor, ...], context: Sequence[Cut]) -> Cut:
+    """Embeddings of other layouts are made anew. A frame that stands twice in a context is embedded once."""
+    kept = {id(one.frames[0]): one for one in context if one.layout == now.layout}
+    for frame in frames:
+        if id(frame) not in kept:
+            kept[id(frame)] = _embedded(now, frame)
+    columns = zip(*(kept[id(frame)].parts for frame in frames), strict=True)
+    return Cut(frames, now.layout, [now.inner.relate(column) for column in columns])
 
 
 class Mirrored:
@@ -275,6 +295,22 @@ def tile_for(asked: str, size: Size, spec: Spec, *, bytes_a_pixel: float, free: 
         raise BadOption(f"--tile {asked}", f"tiles of {SMALLEST} pixels and more are needed", "--tile 512,768")
     tile = (min(wanted[0], size[0]), min(wanted[1], size[1]))
     return None if tile == size else tile
+
+
+def side_by_side(backend: Backend) -> bool:
+    """True if a backend makes several gaps at once, each on fewer threads, in less time than one after the other."""
+    return bool(getattr(backend, "side_by_side", False))
+
+
+def lanes_for(backend: Backend, size: Size, threads: int) -> int:
+    """How many gaps of frames of a size are best made at once on so many threads, as memory allows."""
+    if not side_by_side(backend) or backend.spec.kept_behind is not None:
+        return 1
+    free = free_memory(backend.device)
+    lanes = min(threads, MOST_LANES)
+    if free is not None:
+        lanes = min(lanes, int(SHARE_OF_FREE * free / (BYTES_A_PIXEL["tweennet"] * size[0] * size[1])))
+    return max(1, lanes)
 
 
 def free_memory(device: str) -> int | None:

@@ -25,13 +25,14 @@ from ..backends.backend import Backend
 from ..data.layouts import DataSet
 from ..errors import BrokenPicture
 from ..models.model import Model
+from ..stopwatch import Stopwatch
 from .engine import Engine, at_rest, engine_of
 from .judge import Judge
 from .plan import gap_of, suits
 from .protocols import Protocol, recipe_for
 from .reading import Job, Pictures, Read, are_apart, jobs_of, pool, read_ahead, readers_for
 from .result import Case, Observer, Result
-from .show import Clock, Show, Stage, judged
+from .show import Show, Stage, judged
 
 WAITING: Final = 4  # pictures whose scores may be outstanding
 SIDE_BY_SIDE: Final = 4  # gaps at most that are shown at once
@@ -80,7 +81,7 @@ def score(
     found.is_prediction = engine.spec.predicts
     begun = time.perf_counter()
     may_share = are_apart(jobs) and all(len(job.gap.targets) == 1 for job in jobs)
-    clock = Clock()
+    clock = Stopwatch()
     with at_rest(model), pool(readers_for(jobs)) as readers, pool(SIDE_BY_SIDE if may_share else 1) as workers:
         run = _Run(Show(engine, protocol, judge, clock, observer is not None), found, may_share)
         for done, case in enumerate(run.cases(read_ahead(jobs, protocol, readers), workers), 1):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -15,37 +12,12 @@ from torch import Tensor
 from ..backends.backend import Backend
 from ..data.clips import Clip
 from ..ops.canvas import Canvas, to_float
+from ..stopwatch import Stopwatch
 from .engine import Engine, canvas_for
 from .judge import Judge
 from .protocols import Protocol, recipe_for
 from .reading import Job, Pictures
 from .result import Case, Row
-
-
-class Clock:
-    """Wall time during which at least one thread was inside.
-
-    Attributes:
-        seconds: so far.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._lock, self._inside, self._begun = Lock(), 0, 0.0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if not self._inside:
-                    self.seconds += time.perf_counter() - self._begun
 
 
 class Shown(NamedTuple):
@@ -77,7 +49,7 @@ class Show:
     engine: Engine
     protocol: Protocol
     judge: Judge
-    clock: Clock
+    clock: Stopwatch
     looks: bool
     _clip: Clip | None = field(default=None, init=False)
     _embedded: dict[int, Any] = field(default_factory=dict, init=False)

@@ -16,6 +16,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,30 +25,47 @@ from torch import Tensor
 
 from .dis import Array, agreement, at_once, dense_search, grid, inside, looked_up, opencv
 
-REMEMBERED = 8  # searches at most
+REMEMBERED = 32  # searches at most
+
+
+class Found(NamedTuple):
+    """Two lumas, for as long as somebody has them, and what is found between them."""
+
+    a: weakref.ref[Tensor]
+    b: weakref.ref[Tensor]
+    motion: Future[Array]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.a() is not None and self.b() is not None
 
 
 class Searches:
-    """Searches between frames, each made once: a gap looks at the one after it, which is the next to come. What is
-    remembered of frames that are gone goes with them."""
+    """Searches between frames, each made once, whoever asks in whatever thread: a gap looks at the one after it, which
+    is the next to come. What is remembered of frames that are gone goes with them."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, int], tuple[weakref.ref[Tensor], weakref.ref[Tensor], Array]] = {}
+        self._found: dict[tuple[int, int], Found] = {}
         self._lock = threading.Lock()
 
     def __call__(self, a: Tensor, b: Tensor) -> Array:
         """Luma `[B, h, w]` in 0..255 twice -> where each pixel of `a` is in `b`, `[B, h, w, 2]`; not to be written."""
         key = id(a), id(b)
         with self._lock:
-            alive = {k: one for k, one in self._found.items() if one[0]() is not None and one[1]() is not None}
+            alive = {k: one for k, one in self._found.items() if one.is_alive}
             self._found = dict(list(alive.items())[-REMEMBERED:])
-            if key in self._found:
-                return self._found[key][2]
-        pairs = zip(rounded(a), rounded(b), strict=True)
-        found = np.stack([dense_search(*pair) for pair in pairs])
-        with self._lock:
-            self._found[key] = weakref.ref(a), weakref.ref(b), found
-        return found
+            known = self._found.get(key)
+            one = known or Found(weakref.ref(a), weakref.ref(b), Future())
+            self._found[key] = one
+        if known is None:
+            try:
+                pairs = zip(rounded(a), rounded(b), strict=True)
+                one.motion.set_result(np.stack([dense_search(*pair) for pair in pairs]))
+            except BaseException as error:
+                with self._lock:
+                    self._found.pop(key, None)
+                one.motion.set_exception(error)
+        return one.motion.result()
 
     def __deepcopy__(self, memo: object) -> Searches:
         return Searches()

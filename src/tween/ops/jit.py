@@ -70,8 +70,11 @@ def enlarge_row(small: Any, above: Any, under: Any, share: float, count: int, ou
 
 def shared(work: Callable[[tuple[int, int]], None], count: int, threads: int) -> None:
     """Work on rows 0 to `count`, each part (begin, end) of them by one of so many threads."""
-    parts = min(count, 2 * max(1, threads))
+    if threads <= 1:
+        work((0, count))
+        return
+    parts = min(count, 2 * threads)
     edges = [count * k // parts for k in range(parts + 1)]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, itertools.pairwise(edges)):
             pass

@@ -21,6 +21,7 @@ from .config import RenderConfig
 from .interpolator import Interpolator
 from .journal import Journal, Place, Trail, go_on, identity
 from .kit import worn
+from .lanes import settled
 from .repeats import RepeatDetector
 
 PIPE = Path("-")
@@ -82,10 +83,10 @@ class Going:
             return ()
         for one in self._passes[:-1]:
             frames = one(frames)
-        frames = self._passes[-1](frames, since=self._since)
-        if self._journal is None:
-            return frames
-        return self._journal.watched(frames, self._trail, journal.SEGMENT_FRAMES)
+        begun = self._passes[-1].begun(frames, since=self._since)
+        if self._journal is not None:
+            begun = self._journal.watched(begun, self._trail, journal.SEGMENT_FRAMES)
+        return settled(begun, self._passes[-1].lanes)
 
 
 @contextmanager

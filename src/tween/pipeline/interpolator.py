@@ -9,12 +9,13 @@ for each instant  backend.render    once
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import torch
@@ -24,11 +25,13 @@ from ..backends.backend import Backend
 from ..errors import BrokenClock, UnknownTime
 from ..frame import Frame
 from ..ops.canvas import Canvas, to_float, to_integer
+from ..stopwatch import Stopwatch
 from ..timeline import Instant, Timeline, Times
 from ..video.cuts import same_picture
 from .confidence import Guard, Stillness
 from .context import context_of
 from .journal import Trail
+from .lanes import TOGETHER, Coming, Lanes, Once, settled
 
 CutPolicy = Literal["hold", "blend", "off"]
 HALF = Fraction(1, 2)
@@ -70,7 +73,7 @@ class Tally:
         cuts: scene cuts found.
         doubted: frames that were not rendered, for nobody could know what they show.
         repeats: frames that showed the drawing before them again, and now show motion.
-        model_s: seconds spent in the backend and on the canvas.
+        watch: runs while the backend works, or the canvas.
     """
 
     frames_in: int = 0
@@ -79,7 +82,12 @@ class Tally:
     cuts: int = 0
     repeats: int = 0
     doubted: int = 0
-    model_s: float = 0.0
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @property
+    def model_s(self) -> float:
+        """Seconds during which the backend worked, or the canvas."""
+        return self.watch.seconds
 
 
 @dataclass
@@ -91,6 +99,7 @@ class Seen:
     shot: int
     held: list[Fraction] = field(default_factory=list)
     embedding: Any = field(default=None, repr=False)
+    embedding_now: Lock = field(default_factory=Lock, repr=False)  # held by whoever makes it
 
 
 class Interpolator:
@@ -108,6 +117,8 @@ class Interpolator:
             motion is spread evenly over it. None takes every frame for one of its own.
         trail: is told of every frame that the window takes in.
         guard: judges gaps and what is made in them; None believes everything.
+        lanes: make gaps side by side; None makes one after the other, in the caller's thread. The backend's verbs are
+            then called from several threads at once, and `spec.kept_behind` must be None.
 
     Attributes:
         jumps: pts of frames handed on before which lies a cut, until somebody asks (see `Told`).
@@ -126,7 +137,9 @@ class Interpolator:
         repeats: Repeats | None = None,
         trail: Trail | None = None,
         guard: Guard | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
+        self.lanes = lanes
         self.backend, self.timeline, self.at_cut = backend, deepcopy(timeline), at_cut
         self.cuts = None if at_cut == "off" else cuts
         self.repeats, self.trail, self.guard = repeats, trail, guard
@@ -143,6 +156,11 @@ class Interpolator:
             source: frames in order of pts.
             since: leave out, and do not render, what comes before this output pts.
         """
+        return settled(self.begun(source, since=since), self.lanes)
+
+    def begun(self, source: Iterable[Frame], *, since: Fraction | None = None) -> Iterator[Frame | Coming]:
+        """The same frames; with lanes, those that the model makes as soon as they are begun. While one is handed on,
+        the window has taken in just what it needs."""
         self._since = since
         last: Seen | None = None
         step: Fraction | None = None
@@ -155,7 +173,7 @@ class Interpolator:
         if last is not None:
             yield from self._counted(self._ending(last, step))
 
-    def _counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def _counted(self, frames: Iterable[Frame | Coming]) -> Iterator[Frame | Coming]:
         tick = self.timeline.tick()
         for frame in frames:
             self.tally.frames_out += 1
@@ -224,7 +242,7 @@ class Interpolator:
     def _repeated(self, last: Seen, frame: Frame) -> bool:
         return self.repeats is not None and self.repeats.holds(last.frame, frame, len(last.held))
 
-    def _gap(self, window: list[Seen], here: int) -> Iterator[Frame]:
+    def _gap(self, window: list[Seen], here: int) -> Iterator[Frame | Coming]:
         a, b = window[here], window[here + 1]
         instants = [instant for instant in self._instants(a, b.frame.pts) if self._is_wanted(instant)]
         if a.shot != b.shot:
@@ -238,17 +256,29 @@ class Interpolator:
             self.tally.doubted += sum(instant.t != 0 for instant in instants)
             yield from self._apart(a.frame, b.frame, instants, self.guard.fallback, is_cut=False)
             return
-        scene: Any = None
-        stillness: Stillness | None = None
         for instant in instants:
             if instant.t == 0 or still:
                 yield replace(a.frame, pts=instant.pts)
-                continue
-            if scene is None:
-                scene = self._relate(window, here)
-                stillness = None if self.guard is None else Stillness(a.frame, b.frame)
-            frame = self._render(scene, a.frame, instant)
-            yield frame if stillness is None else stillness.kept(frame)
+        if asked and not still:
+            yield from self._between(window, here, [instant for instant in instants if instant.t != 0])
+
+    def _between(self, window: list[Seen], here: int, instants: Sequence[Instant]) -> Iterator[Frame | Coming]:
+        """What the model makes of a gap, at instants after its first frame."""
+        a, b = window[here].frame, window[here + 1].frame
+        for instant in instants:
+            self._check_time(instant)
+        context = context_of(self.backend.spec, window, here)
+        self._canvas = self._canvas or Canvas(a.size, self.backend.spec.multiple)
+        scene = Once(partial(self._relate, context))
+        stillness = None if self.guard is None else Once(partial(Stillness, a, b))
+        make = partial(self._made, scene, stillness, a)
+        self.tally.rendered += len(instants)
+        if self.lanes is None:
+            yield from make(instants)
+            return
+        for k in range(0, len(instants), TOGETHER):
+            some = instants[k : k + TOGETHER]
+            yield from self.lanes.begin([instant.pts for instant in some], partial(make, some))
 
     def _instants(self, a: Seen, end: Fraction) -> list[Instant]:
         """What the timeline wants of a gap: asked for each frame that was shown in it, told of the gap as a whole.
@@ -291,32 +321,36 @@ class Interpolator:
         for instant in filter(self._is_wanted, self.timeline.after(begins[-1], end)):
             yield replace(last.frame, pts=instant.pts, duration=self.timeline.span(begins[-1], end))
 
-    def _relate(self, window: list[Seen], here: int) -> Any:
-        """What the context of the gap says together; it ends where its shot does."""
-        start = time.perf_counter()
-        context = context_of(self.backend.spec, window, here)
-        scene = self.backend.relate([self._embedded(seen) for seen in context])
-        self.tally.model_s += time.perf_counter() - start
-        return scene
+    def _made(
+        self, scene: Once[Any], stillness: Once[Stillness] | None, like: Frame, instants: Sequence[Instant]
+    ) -> Iterator[Frame]:
+        for instant in instants:
+            frame = self._render(scene(), like, instant)
+            yield frame if stillness is None else stillness().kept(frame)
+
+    def _relate(self, context: Sequence[Seen]) -> Any:
+        """What the context of a gap says together; it ends where its shot does."""
+        with self.tally.watch.running():
+            return self.backend.relate([self._embedded(seen) for seen in context])
 
     def _embedded(self, seen: Seen) -> Any:
-        if seen.embedding is None:
-            self._canvas = self._canvas or Canvas(seen.frame.size, self.backend.spec.multiple)
-            seen.embedding = self.backend.embed(self._canvas.enter(seen.frame))
-        return seen.embedding
+        assert self._canvas is not None
+        with seen.embedding_now:
+            if seen.embedding is None:
+                seen.embedding = self.backend.embed(self._canvas.enter(seen.frame))
+            return seen.embedding
 
-    def _render(self, scene: Any, like: Frame, instant: Instant) -> Frame:
+    def _check_time(self, instant: Instant) -> None:
         if not self.backend.spec.any_time and instant.t != HALF:
             raise UnknownTime(
                 f"a frame at t = {instant.t} of a gap", "this model knows only the middle, t = 1/2", "--times 2"
             )
+
+    def _render(self, scene: Any, like: Frame, instant: Instant) -> Frame:
         assert self._canvas is not None
-        start = time.perf_counter()
-        picture = self.backend.render(scene, torch.tensor([float(instant.t)]))
-        frame = self._canvas.leave(picture, instant.pts, like)
-        self.tally.model_s += time.perf_counter() - start
-        self.tally.rendered += 1
-        return frame
+        with self.tally.watch.running():
+            picture = self.backend.render(scene, torch.tensor([float(instant.t)]))
+            return self._canvas.leave(picture, instant.pts, like)
 
     def _apart(self, a: Frame, b: Frame, instants: list[Instant], policy: str, *, is_cut: bool) -> Iterator[Frame]:
         """What is shown where nothing is rendered: the nearer frame, or both mixed. Where it jumps is kept for later

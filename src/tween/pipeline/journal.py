@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..frame import Frame
@@ -30,6 +30,16 @@ from ..video.stream import FrameSource, Resumable
 SEGMENT_FRAMES = 120  # of the output: what a kill costs at most; each begins with a keyframe
 DIGEST_BYTES = 1 << 16  # of a file's head and of its tail
 SAMPLED_ROWS = 32  # of a picture
+
+
+class AtTime(Protocol):
+    """A frame, or one to come."""
+
+    @property
+    def pts(self) -> Fraction: ...
+
+
+Timed = TypeVar("Timed", bound=AtTime)
 
 
 @dataclass(frozen=True)
@@ -165,8 +175,8 @@ class Journal:
         """How many are finished."""
         return sum(segment.frames for segment in self.done)
 
-    def watched(self, frames: Iterable[Frame], trail: Trail, every: int) -> Iterator[Frame]:
-        """Output frames as they pass; how to go on is noted wherever a segment of `every` frames may begin."""
+    def watched(self, frames: Iterable[Timed], trail: Trail, every: int) -> Iterator[Timed]:
+        """Output frames as they are begun; how to go on is noted wherever a segment of `every` frames may begin."""
         begin = self.frames
         for k, frame in enumerate(frames, begin):
             if k % every == 0 and k > begin:

@@ -32,6 +32,7 @@ from .going import restore, trail_for
 from .interpolator import Interpolator
 from .journal import Mark, Piece, Trail, go_on
 from .kit import Kit
+from .lanes import Coming, in_lanes, settled
 from .recipe import bound, encoding_of, interpolators, opened, seeing_through
 
 
@@ -126,8 +127,14 @@ def render_part(
                 report.enter_s = report.enter_s or time.perf_counter() - begun
                 watch()
 
-            with entered(source, part, passes, marks.trail) as frames:
-                offline.run(frames, lambda frames: marks.watched(through(frames, part, passes)), sink, watch=seen)
+            def render(frames: Iterable[Frame]) -> Iterator[Frame]:
+                return settled(marks.watched(through(frames, part, passes)), passes[-1].lanes)
+
+            with (
+                entered(source, part, passes, marks.trail) as frames,
+                in_lanes(passes[-1], source.info.size),
+            ):
+                offline.run(frames, render, sink, watch=seen)
         report.notes, report.damage = list(source.notes), source.damage
     report.frames_in, report.frames_out = passes[0].tally.frames_in, passes[-1].tally.frames_out
     report.rendered = sum(one.tally.rendered for one in passes)
@@ -158,12 +165,12 @@ def entered(source: FrameSource, part: Part, passes: Sequence[Interpolator], tra
         source.damage = source.damage or feed.damage
 
 
-def through(frames: Iterable[Frame], part: Part, passes: Sequence[Interpolator]) -> Iterator[Frame]:
-    """The part's frames, and the one after them."""
+def through(frames: Iterable[Frame], part: Part, passes: Sequence[Interpolator]) -> Iterator[Frame | Coming]:
+    """The part's frames, and the one after them, as they are begun."""
     since = None if part.since is None else part.since.pts
     for one in passes[:-1]:
         frames = one(frames, since=part.settled)
-    for k, frame in enumerate(passes[-1](frames, since=since)):
+    for k, frame in enumerate(passes[-1].begun(frames, since=since)):
         yield frame
         if part.segments is not None and k == part.segments * part.frames:
             return
@@ -176,8 +183,8 @@ class _Marks:
         self._part, self._marks = part, dict[int, Mark]()
         self.trail = Trail(0)
 
-    def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Frames as they pass."""
+    def watched(self, frames: Iterable[Frame | Coming]) -> Iterator[Frame | Coming]:
+        """Frames as they are begun."""
         for k, frame in enumerate(frames):
             if k % self._part.frames == 0:
                 self._marks[self._part.number + k // self._part.frames] = self.trail.mark(frame.pts)

@@ -5,7 +5,6 @@ window   [ -1   0 ] -> 1, 2, 3 ...     the context ends at 0, so nothing waits f
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -79,23 +78,19 @@ class Predictor:
         self._seen = kept
 
     def _take(self, frame: Frame) -> None:
-        start = time.perf_counter()
-        self._canvas = self._canvas or Canvas(frame.size, self.backend.spec.multiple)
-        self._seen.append((frame, self.backend.embed(self._canvas.enter(frame))))
-        self.tally.model_s += time.perf_counter() - start
+        with self.tally.watch.running():
+            self._canvas = self._canvas or Canvas(frame.size, self.backend.spec.multiple)
+            self._seen.append((frame, self.backend.embed(self._canvas.enter(frame))))
 
     def _relate(self) -> Any:
-        start = time.perf_counter()
         newest = len(self._seen) - 1
-        scene = self.backend.relate([self._seen[max(0, newest + k)][1] for k in self.backend.spec.context])
-        self.tally.model_s += time.perf_counter() - start
-        return scene
+        with self.tally.watch.running():
+            return self.backend.relate([self._seen[max(0, newest + k)][1] for k in self.backend.spec.context])
 
     def _render(self, scene: Any, t: int, like: Frame) -> Frame:
         assert self._canvas is not None
-        start = time.perf_counter()
-        shown = self._canvas.leave(self.backend.render(scene, torch.tensor([float(t)])), like.pts, like)
-        self.tally.model_s += time.perf_counter() - start
+        with self.tally.watch.running():
+            shown = self._canvas.leave(self.backend.render(scene, torch.tensor([float(t)])), like.pts, like)
         self.tally.rendered += 1
         return replace(shown, duration=like.duration)
 

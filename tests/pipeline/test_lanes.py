@@ -1,0 +1,283 @@
+"""Gaps side by side: the same frames, in order, no further ahead than they need, and errors where they happen."""
+
+import threading
+from concurrent.futures import Future
+from fractions import Fraction
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scenes import moving
+
+from tween.backends import wrappers
+from tween.backends.backend import Backend
+from tween.backends.prepare import prepare
+from tween.backends.torch import TorchBackend
+from tween.backends.wrappers import Tiled, lanes_for
+from tween.errors import UnknownTime
+from tween.frame import Frame
+from tween.models import bend, zoo
+from tween.pipeline.confidence import Guard
+from tween.pipeline.interpolator import Interpolator
+from tween.pipeline.journal import Trail
+from tween.pipeline.lanes import TOGETHER, Coming, Lanes, Once, in_lanes, settled
+from tween.timeline import Rate, Times
+from tween.video.cuts import CutDetector
+
+SIZE = (96, 128)
+
+
+@pytest.fixture(autouse=True)
+def few_threads():
+    """What lanes of one thread are compared with."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    yield
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+@pytest.fixture
+def three_lanes():
+    lanes = Lanes(3, 1)
+    yield lanes
+    lanes.close()
+
+
+def video():
+    """Two shots, the first with a frame that is shown twice."""
+    first, second = moving(6, size=SIZE, seed=1), moving(5, size=SIZE, seed=2, start=Fraction(6, 25))
+    first[3] = Frame(first[2].data, first[3].pts)
+    return [*first, *second]
+
+
+def interpolator(name, timeline, **options):
+    backend = prepare(zoo.load(name), SIZE, backend="torch", device="cpu", precision="fp32")
+    return Interpolator(backend, timeline, CutDetector(), guard=Guard("blend"), **options)
+
+
+@pytest.mark.parametrize("timeline", [Times(2), Times(TOGETHER + 3), Rate(60)], ids=["x2", "many", "rate"])
+@pytest.mark.parametrize("name", ["dis", "dis-fast", "tweennet"])
+def test_lanes_do_not_show(name, timeline, three_lanes):
+    alone, laned = interpolator(name, timeline), interpolator(name, timeline, lanes=three_lanes)
+    one, other = list(alone(iter(video()))), list(laned(iter(video())))
+    assert [(f.pts, f.duration) for f in one] == [(f.pts, f.duration) for f in other]
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a.data, b.data), a.pts
+    assert alone.tally.rendered == laned.tally.rendered > 0
+    assert (alone.tally.cuts, alone.tally.frames_in) == (laned.tally.cuts, laned.tally.frames_in) == (1, 11)
+    assert laned.tally.model_s > 0
+
+
+class Slow(TorchBackend):
+    """Counts gaps at work, and waits in each for company."""
+
+    def __init__(self, model, parties):
+        super().__init__(model)
+        self.barrier = threading.Barrier(parties, timeout=20)
+        self.embedded = []
+
+    def embed(self, frame):
+        self.embedded.append(threading.current_thread().name)
+        return super().embed(frame)
+
+    def render(self, scene, t):
+        self.barrier.wait()
+        return super().render(scene, t)
+
+
+def test_gaps_are_really_made_side_by_side(three_lanes):
+    backend = Slow(zoo.load("blend"), 3)  # with fewer at once the barrier breaks
+    frames = moving(7, size=SIZE)
+    shown = list(Interpolator(backend, Times(2), lanes=three_lanes)(iter(frames)))
+    assert len(shown) == 13
+    assert len(backend.embedded) == 7
+    assert all(name.startswith("tween-lane") for name in backend.embedded)
+
+
+def test_a_render_can_be_gone_on_with_at_the_same_places(three_lanes):
+    """What the trail knows while a frame passes does not depend on lanes."""
+
+    def marks(lanes):
+        trail = Trail(4)
+        one = interpolator("dis", Times(3), lanes=lanes, trail=trail)
+        return [trail.mark(frame.pts) for frame in one.begun(iter(video()))]
+
+    assert marks(three_lanes) == marks(None)
+
+
+def test_no_more_is_begun_than_lanes_need():
+    lanes, drawn = Lanes(2, 1), []
+    batches = [Future() for _ in range(40)]
+
+    def begun():
+        for k, batch in enumerate(batches):
+            drawn.append(k)
+            yield Coming(Fraction(k), batch, 0)
+
+    frames = settled(begun(), lanes)
+    for k, batch in enumerate(batches):
+        batch.set_result([Frame(torch.zeros(3, 2, 2, dtype=torch.uint8), Fraction(0))])
+        assert next(frames).pts == k
+        assert len(drawn) <= k + 4
+    lanes.close()
+
+
+def test_originals_do_not_pile_up_behind_what_is_not_made():
+    lanes, batch, drawn = Lanes(2, 1), Future(), []
+
+    def begun():
+        yield Coming(Fraction(0), batch, 0)
+        for k in range(1, 500):
+            drawn.append(k)
+            yield Frame(torch.zeros(3, 2, 2, dtype=torch.uint8), Fraction(k))
+
+    timer = threading.Timer(0.3, batch.set_result, [[Frame(torch.zeros(3, 2, 2, dtype=torch.uint8), Fraction(0))]])
+    timer.start()
+    assert next(settled(begun(), lanes)).pts == 0
+    assert len(drawn) <= 4 * TOGETHER
+    lanes.close()
+
+
+class Breaks(TorchBackend):
+    """Fails at the third gap."""
+
+    gaps = 0
+
+    def relate(self, context):
+        self.gaps += 1
+        if self.gaps == 3:
+            raise RuntimeError("the third gap")
+        return super().relate(context)
+
+
+def test_an_error_is_raised_where_it_happens(three_lanes):
+    one = Interpolator(Breaks(zoo.load("blend")), Times(2), lanes=three_lanes)
+    shown = []
+    with pytest.raises(RuntimeError, match="the third gap"):
+        shown.extend(one(iter(moving(9, size=SIZE))))
+    # which of three lanes comes third is theirs to say; nothing is left out before it
+    assert [f.pts for f in shown] == [Fraction(k, 50) for k in range(len(shown))]
+
+
+def test_an_instant_that_nobody_knows_is_told_before_anything_is_begun(three_lanes):
+    backend = prepare(zoo.create("lightvfi-16"), (32, 32), backend="torch", device="cpu", precision="fp32")
+    with pytest.raises(UnknownTime):
+        list(Interpolator(backend, Times(3), lanes=three_lanes)(iter(moving(4, size=(32, 32)))))
+
+
+def test_a_render_that_is_given_up_ends(three_lanes):
+    frames = interpolator("dis", Times(4), lanes=three_lanes)(iter(video()))
+    assert len(list(islice(frames, 5))) == 5
+    frames.close()
+    three_lanes.close()  # returns
+
+
+def test_threads_are_shared_for_as_long():
+    torch.set_num_threads(6)
+    cv2.setNumThreads(5)
+    one = interpolator("tweennet", Times(2))
+    with in_lanes(one, SIZE):
+        assert (one.lanes.count, one.lanes.threads) == (6, 1)
+        assert cv2.getNumThreads() == 1
+        (told,) = one.lanes.begin([Fraction(0)], lambda: [torch.get_num_threads()])
+        assert told.batch.result() == [1]
+    assert one.lanes is None
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (6, 5)
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [6]
+
+
+def test_who_gets_lanes(monkeypatch):
+    def lanes(name, threads=4, size=SIZE, **options):
+        return lanes_for(prepare(zoo.create(name), SIZE, backend="torch", device="cpu", **options), size, threads)
+
+    assert lanes("tweennet") == lanes("dis") == 4
+    assert lanes("tweennet", threads=1) == 1
+    assert lanes("tweennet", threads=64) == wrappers.MOST_LANES
+    assert lanes("ifrnet-t") == lanes("blend") == 1  # a network's own threads do better
+    monkeypatch.setattr(wrappers, "free_memory", lambda _: 3 * 10**9)
+    assert 1 <= lanes("tweennet", size=(2160, 3840)) < 4  # each holds a frame's worth
+    monkeypatch.setattr(wrappers, "free_memory", lambda _: 10**8)
+    assert lanes("tweennet", size=(2160, 3840)) == 1
+
+
+def test_tiles_share_lanes_only_while_one_is_the_whole():
+    whole = Tiled(lambda _: TorchBackend(zoo.load("dis")), SIZE, SIZE)
+    assert isinstance(whole, Backend)
+    assert lanes_for(whole, SIZE, 2) == 2
+    assert lanes_for(Tiled(lambda _: TorchBackend(zoo.load("dis")), (192, 256), SIZE), (192, 256), 2) == 1
+
+
+def test_tiles_shrink_once_for_all_who_ran_out():
+    sizes, inside = [], threading.Barrier(3, timeout=20)
+
+    class Short(TorchBackend):
+        def embed(self, frame):
+            if max(frame.shape[-2:]) > 128:
+                inside.wait()
+                raise MemoryError
+            return super().embed(frame)
+
+    def make(size):
+        sizes.append(size)
+        return Short(zoo.load("blend"))
+
+    backend = Tiled(make, (128, 256), (128, 256))
+    picture = torch.rand(1, 3, 128, 256)
+    threads = [threading.Thread(target=backend.embed, args=(picture,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sizes == [(128, 256), (128, 128)]
+
+
+def test_what_is_computed_once_is_waited_for():
+    made, gate = [], threading.Event()
+
+    def make():
+        gate.wait(20)
+        made.append(1)
+        return 7
+
+    once, got = Once(make), []
+    threads = [threading.Thread(target=lambda: got.append(once())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert got == [7] * 4
+    assert made == [1]
+
+
+def test_a_search_is_made_once_whoever_asks(monkeypatch):
+    made, gate = [], threading.Event()
+
+    def dense_search(a, b):
+        gate.wait(20)
+        made.append((a, b))
+        if len(made) == 2:
+            raise RuntimeError("the second")
+        return np.zeros((*a.shape, 2), np.float32)
+
+    monkeypatch.setattr(bend, "dense_search", dense_search)
+    search, lumas, got = bend.Searches(), [torch.rand(1, 32, 48) for _ in range(2)], []
+    threads = [threading.Thread(target=lambda: got.append(search(*lumas))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert len({id(one) for one in got}) == 1
+    with pytest.raises(RuntimeError, match="the second"):
+        search(*lumas[::-1])
+    assert search(*lumas[::-1]).shape == (1, 32, 48, 2)  # what failed is tried again
