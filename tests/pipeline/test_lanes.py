@@ -194,6 +194,19 @@ def test_threads_are_shared_for_as_long():
     assert later == [6]
 
 
+def test_free_memory_does_not_show(monkeypatch):
+    """What DIS finds hangs on OpenCV's threads, so those hang on nothing that changes between two runs."""
+    torch.set_num_threads(4)
+    cv2.setNumThreads(4)
+    seen = {}
+    for free in (10**6, 10**12):
+        monkeypatch.setattr(wrappers, "free_memory", lambda _, free=free: free)
+        one = interpolator("dis", Times(2))
+        with in_lanes(one, SIZE):
+            seen[free] = one.lanes is not None, cv2.getNumThreads()
+    assert seen == {10**6: (False, 1), 10**12: (True, 1)}
+
+
 def test_who_gets_lanes(monkeypatch):
     def lanes(name, threads=4, size=SIZE, **options):
         return lanes_for(prepare(zoo.create(name), SIZE, backend="torch", device="cpu", **options), size, threads)

@@ -23,7 +23,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import torch
 
 from ..backends.backend import Backend
-from ..backends.wrappers import lanes_for
+from ..backends.wrappers import MOST_LANES, lanes_for, side_by_side
 from ..frame import Frame
 from ..models.dis import opencv
 
@@ -123,20 +123,19 @@ class Laned(Protocol):
 @contextmanager
 def in_lanes(one: Laned, size: tuple[int, int]) -> Iterator[None]:
     """Give it lanes, if its backend works better so on frames of a size (H, W). For as long, they share the threads
-    that torch and OpenCV had."""
-    threads = torch.get_num_threads()
-    count = lanes_for(one.backend, size, threads)
-    if count < 2:
+    that torch and OpenCV had. A search hangs on how many OpenCV has: free memory decides on lanes, never on those."""
+    if not side_by_side(one.backend):
         yield
         return
-    cv2 = opencv()
-    of_opencv = cv2.getNumThreads()
-    one.lanes = lanes = Lanes(count, max(1, threads // count))
-    cv2.setNumThreads(lanes.threads)
+    cv2, threads = opencv(), torch.get_num_threads()
+    of_opencv, count = cv2.getNumThreads(), lanes_for(one.backend, size, threads)
+    one.lanes = Lanes(count, threads // count) if count > 1 else None
+    cv2.setNumThreads(max(1, threads // MOST_LANES))
     try:
         yield
     finally:
+        if one.lanes is not None:
+            one.lanes.close()
         one.lanes = None
-        lanes.close()
         cv2.setNumThreads(of_opencv)
         torch.set_num_threads(threads)  # threads to come get as many as before
