@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from functools import partial
 from itertools import count
@@ -76,6 +77,8 @@ def overfit(name: str, steps: int, wanted: float, side: int) -> tuple[float, flo
         best = max(best, decibels(prediction.frame.detach(), batch.target))
         if best >= wanted:
             return blend, best, step
+        if step % 100 == 0:
+            print(f"{name}: step {step}, {best:.1f} dB", file=sys.stderr, flush=True)
         optimiser.zero_grad(set_to_none=True)
         sum(objective(batch, prediction).values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -12,10 +12,10 @@ import torch
 from scenes import moving
 
 from tween.backends import wrappers
-from tween.backends.backend import Backend
+from tween.backends.backend import Backend, at_once
 from tween.backends.prepare import prepare
 from tween.backends.torch import TorchBackend
-from tween.backends.wrappers import Tiled, lanes_for
+from tween.backends.wrappers import Tiled, most_at_once
 from tween.errors import UnknownTime
 from tween.frame import Frame
 from tween.models import bend, zoo
@@ -55,7 +55,8 @@ def video():
 
 
 def interpolator(name, timeline, **options):
-    backend = prepare(zoo.load(name), SIZE, backend="torch", device="cpu", precision="fp32")
+    most = most_at_once(name, SIZE, torch.get_num_threads())
+    backend = prepare(zoo.load(name), SIZE, backend="torch", device="cpu", precision="fp32", at_once=most)
     return Interpolator(backend, timeline, CutDetector(), guard=Guard("blend"), **options)
 
 
@@ -180,7 +181,7 @@ def test_threads_are_shared_for_as_long():
     torch.set_num_threads(6)
     cv2.setNumThreads(5)
     one = interpolator("tweennet", Times(2))
-    with in_lanes(one, SIZE):
+    with in_lanes(one):
         assert (one.lanes.count, one.lanes.threads) == (6, 1)
         assert cv2.getNumThreads() == 1
         (told,) = one.lanes.begin([Fraction(0)], lambda: [torch.get_num_threads()])
@@ -202,30 +203,53 @@ def test_free_memory_does_not_show(monkeypatch):
     for free in (10**6, 10**12):
         monkeypatch.setattr(wrappers, "free_memory", lambda _, free=free: free)
         one = interpolator("dis", Times(2))
-        with in_lanes(one, SIZE):
+        with in_lanes(one):
             seen[free] = one.lanes is not None, cv2.getNumThreads()
     assert seen == {10**6: (False, 1), 10**12: (True, 1)}
 
 
-def test_who_gets_lanes(monkeypatch):
-    def lanes(name, threads=4, size=SIZE, **options):
-        return lanes_for(prepare(zoo.create(name), SIZE, backend="torch", device="cpu", **options), size, threads)
+def test_who_is_given_several_at_once(monkeypatch):
+    def given(name, asked=4):
+        return at_once(prepare(zoo.create(name), SIZE, backend="torch", device="cpu", at_once=asked))
 
-    assert lanes("tweennet") == lanes("dis") == 4
-    assert lanes("tweennet", threads=1) == 1
-    assert lanes("tweennet", threads=64) == wrappers.MOST_LANES
-    assert lanes("ifrnet-t") == lanes("blend") == 1  # a network's own threads do better
-    monkeypatch.setattr(wrappers, "free_memory", lambda _: 3 * 10**9)
-    assert 1 <= lanes("tweennet", size=(2160, 3840)) < 4  # each holds a frame's worth
-    monkeypatch.setattr(wrappers, "free_memory", lambda _: 10**8)
-    assert lanes("tweennet", size=(2160, 3840)) == 1
+    assert given("tweennet") == given("dis") == 4
+    assert given("ifrnet-t") == given("blend") == 1  # a network's own threads do better
+    assert most_at_once("dis", SIZE, 1) == 1
+    assert most_at_once("dis", SIZE, 64) == wrappers.MOST_AT_ONCE
+    monkeypatch.setattr(wrappers, "free_memory", lambda _: 10**10)
+    assert 1 < most_at_once("tweennet", (2160, 3840), 8) < 8  # each holds a frame's worth
+    assert most_at_once("lift", (2160, 3840), 8) == 1
 
 
-def test_tiles_share_lanes_only_while_one_is_the_whole():
-    whole = Tiled(lambda _: TorchBackend(zoo.load("dis")), SIZE, SIZE)
+def test_tiles_take_several_only_while_one_is_the_whole():
+    def made(_):
+        return TorchBackend(zoo.load("dis"), at_once=2)
+
+    whole = Tiled(made, SIZE, SIZE)
     assert isinstance(whole, Backend)
-    assert lanes_for(whole, SIZE, 2) == 2
-    assert lanes_for(Tiled(lambda _: TorchBackend(zoo.load("dis")), (192, 256), SIZE), (192, 256), 2) == 1
+    assert (at_once(whole), whole.searches) == (2, True)
+    parted = Tiled(made, (192, 256), SIZE)
+    assert (at_once(parted), parted.searches) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["ifrnet-t", "rife-4.25-lite"])
+def test_openvino_makes_several_at_once(name):
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    model, frames = zoo.create(name).eval(), moving(6, size=(128, 128))
+    alone = prepare(model, (128, 128), backend="openvino", precision="fp32")
+    both = prepare(model, (128, 128), backend="openvino", precision="fp32", at_once=2)
+    assert at_once(alone) == 1
+    if at_once(both) == 1:
+        pytest.skip("OpenVINO thinks that this machine has one thread")
+    one, laned = Interpolator(alone, Times(3)), Interpolator(both, Times(3))
+    plain = list(one(iter(frames)))
+    with in_lanes(laned):
+        assert laned.lanes.count == 2
+        shown = list(laned(iter(frames)))
+    for a, b in zip(plain, shown, strict=True):
+        assert (a.data.int() - b.data.int()).abs().max() <= 1  # a rounding on either side of a half
+    assert at_once(prepare(model, (128, 128), backend="openvino", precision="fp32", at_once=2)) == 2  # from the cache
 
 
 def test_tiles_shrink_once_for_all_who_ran_out():

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .backend import Backend
-from .wrappers import side_by_side
+from .backend import Backend, at_once, searches
 
 LEAST = 0.5 / 255  # below this alpha nothing is seen, and colour is what it is
 
@@ -43,7 +42,7 @@ class WithAlpha:
         self.inner = inner
         self.name, self.device, self.precision = inner.name, inner.device, inner.precision
         self.spec = replace(inner.spec, kept_behind=None)
-        self.side_by_side = side_by_side(inner)
+        self.at_once, self.searches = at_once(inner), searches(inner)
 
     def embed(self, frame: Tensor) -> Seen:
         """`[B, 4, H, W]` -> what one frame says alone."""

@@ -40,3 +40,13 @@ class Backend(Protocol):
     def render(self, scene: Any, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, H, W]` in [0, 1]."""
         ...
+
+
+def at_once(backend: Backend) -> int:
+    """How many gaps it is best given at once, by as many threads: 1 unless it says `at_once`."""
+    return int(getattr(backend, "at_once", 1))
+
+
+def searches(backend: Backend) -> bool:
+    """True if what it shows hangs on how many threads OpenCV has: False unless it says `searches`."""
+    return bool(getattr(backend, "searches", False))

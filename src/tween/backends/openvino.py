@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
 from typing import Any
 from xml.etree import ElementTree
 
@@ -35,7 +35,7 @@ class OpenVinoBackend(Compiled):
     """OpenVINO on the CPU.
 
     Nothing is copied on the way in or out, and no result is overwritten by a later call. Any thread may call; calls
-    take turns.
+    beyond `at_once` take turns.
 
     Args:
         model: any that torch can export. It must not change afterwards.
@@ -43,6 +43,11 @@ class OpenVinoBackend(Compiled):
         precision: `fp32`, or `bf16`: convolutions and what lies between them in bf16; the arithmetic that leads from
             a convolution to a sampling grid, and the last steps to the frame, in f32.
         label: the model's name, for the names of cached files.
+        at_once: calls of a verb that may run side by side: more shown in a time, each later, and as many times the
+            memory. OpenVINO takes fewer where it thinks so.
+
+    Attributes:
+        at_once: as it came to be.
 
     Raises:
         MissingPackage: no OpenVINO.
@@ -51,27 +56,33 @@ class OpenVinoBackend(Compiled):
 
     name = "openvino"
 
-    def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
+    def __init__(
+        self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "", at_once: int = 1
+    ) -> None:
         if precision not in HINTS:
             raise BadOption(f"--precision {precision} with OpenVINO", "it runs fp32 or bf16 here", "--precision fp32")
         core()
-        self.precision = precision
+        self.precision, self.at_once = precision, at_once
         super().__init__(model, size, label=label)
 
     def _made(self, piece: Piece, inputs: Sequence[Tensor]) -> Graph:
-        names, config = piece.input_names(len(inputs)), settings(self.precision)
+        names, config = piece.input_names(len(inputs)), settings(self.precision, self.at_once)
         shapes = [(tuple(x.shape), str(x.dtype)) for x in inputs]
         facts = (self._print, piece.name, shapes, sorted(config.items()), runtime(), torch.__version__)
         key = self._key(piece, hashlib.sha256(repr(facts).encode()).hexdigest(), "blob")
         stored = disk.fetch(key)
         if stored is not None:
             try:
-                return Graph(core().import_model(io.BytesIO(stored), "CPU", config), names)
+                return self._counted(Graph(core().import_model(io.BytesIO(stored), "CPU", config), names))
             except RuntimeError as error:
                 disk.drop(key, f"OpenVINO cannot read it ({error})")
         compiled = core().compile_model(ready(to_onnx(piece, inputs), self.precision), "CPU", config)
         disk.store(key, compiled.export_model().getvalue())
-        return Graph(compiled, names)
+        return self._counted(Graph(compiled, names))
+
+    def _counted(self, graph: Graph) -> Graph:
+        self.at_once = min(self.at_once, graph.at_once)
+        return graph
 
 
 class Graph:
@@ -79,10 +90,14 @@ class Graph:
 
     Attributes:
         shapes: of its outputs.
+        at_once: calls that run side by side; others wait.
     """
 
     def __init__(self, compiled: Any, names: Sequence[str]) -> None:
-        self._request, self._turn = compiled.create_infer_request(), Lock()
+        self.at_once = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.at_once):
+            self._requests.put(compiled.create_infer_request())
         used = {name: i for i, port in enumerate(compiled.inputs) for name in port.get_names()}
         self._inputs = [used.get(name) for name in names]  # None: an input that the verb does not look at
         self.shapes = [tuple(port.shape) for port in compiled.outputs]
@@ -99,13 +114,16 @@ class Graph:
         import openvino as ov
 
         given = [tensor.detach().contiguous() for tensor in tensors]  # OpenVINO borrows memory: hold it
-        with self._turn:
+        request = self._requests.get()
+        try:
             for place, tensor in zip(self._inputs, given, strict=True):
                 if place is not None:
-                    self._request.set_input_tensor(place, ov.Tensor(tensor.numpy(), True))
+                    request.set_input_tensor(place, ov.Tensor(tensor.numpy(), True))
             for place, tensor in enumerate(outputs):
-                self._request.set_output_tensor(place, ov.Tensor(tensor.numpy(), True))
-            self._request.infer()
+                request.set_output_tensor(place, ov.Tensor(tensor.numpy(), True))
+            request.infer()
+        finally:
+            self._requests.put(request)
 
 
 def has_bf16() -> bool:
@@ -122,9 +140,13 @@ def runtime() -> tuple[str, ...]:
     return ov.get_version(), core().get_property("CPU", "FULL_DEVICE_NAME"), *able
 
 
-def settings(precision: str) -> dict[str, Any]:
-    """How a graph is compiled."""
-    return {**SETTINGS, "INFERENCE_PRECISION_HINT": HINTS[precision]}
+def settings(precision: str, at_once: int = 1) -> dict[str, Any]:
+    """How a graph is compiled; for more than one call at once OpenVINO chooses how many, up to that."""
+    found = {**SETTINGS, "INFERENCE_PRECISION_HINT": HINTS[precision]}
+    if at_once > 1:
+        del found["NUM_STREAMS"]
+        found |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": at_once}
+    return found
 
 
 def torch_type(element_type: Any) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -51,6 +52,7 @@ class Measured(NamedTuple):
 
 
 NEEDS = {"openvino": "openvino", "fused": "numba"}  # an engine -> the package beside OpenVINO that it is not without
+SMALL_PICTURE = 640 * 480  # pixels, beyond which a network on OpenVINO keeps all threads busy with one gap
 INSTALL = {"openvino": "pip install openvino", "fused": "pip install numba"}
 
 # tween bench --against eager; a family that is not here runs on torch. The first that can run is taken.
@@ -74,6 +76,7 @@ def prepare(
     device: str = "auto",
     precision: str = "auto",
     label: str = "",
+    at_once: int = 1,
 ) -> Backend:
     """A backend for frames of `size`.
 
@@ -84,6 +87,8 @@ def prepare(
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         label: the model's name, for files in the cache.
+        at_once: gaps that may be made side by side, where that is faster and there are threads to ask for them; what
+            comes of it is the backend's `at_once`.
 
     Raises:
         BadOption: a value that does not exist, or that this machine or model cannot do.
@@ -103,7 +108,8 @@ def prepare(
     if choice.backend == "openvino":
         from .openvino import OpenVinoBackend
 
-        return OpenVinoBackend(model, canvas.size, precision=choice.precision, label=label)
+        side_by_side = at_once if math.prod(canvas.size) <= SMALL_PICTURE else 1
+        return OpenVinoBackend(model, canvas.size, precision=choice.precision, label=label, at_once=side_by_side)
     if choice.backend == "onnx":
         from .onnx import OnnxBackend
 
@@ -119,7 +125,7 @@ def prepare(
         return TensorRtBackend(model, canvas.size, label=label, **how)
     from .torch import TorchBackend
 
-    return TorchBackend(model, device=choice.device, precision=choice.precision)
+    return TorchBackend(model, device=choice.device, precision=choice.precision, at_once=at_once)
 
 
 def choose(model: Model, *, backend: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:

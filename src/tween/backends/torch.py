@@ -24,18 +24,21 @@ class TorchBackend:
         model: any.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `fp32`, `bf16`, `fp16`.
+        at_once: gaps that may be made side by side.
 
     Attributes:
-        side_by_side: True where several gaps at once, each on fewer threads, take less time than one after the other:
-            for models that search, whose passes are small. Its verbs may be called from several threads.
+        searches: True for a model whose work is a search on this CPU.
+        at_once: as it came to be: a search is many small passes, so that several gaps at once, each on fewer threads,
+            take less time than one after the other. Networks, which keep all threads busy, stay at 1.
     """
 
     name = "torch"
 
-    def __init__(self, model: Model, *, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(self, model: Model, *, device: str = "cpu", precision: str = "fp32", at_once: int = 1) -> None:
         self.spec, self.device, self.precision = model.spec, device, precision
         self._model = copy.deepcopy(model).eval().requires_grad_(False).to(device)
-        self.side_by_side = model.searches and torch.device(device).type == "cpu"
+        self.searches = model.searches and torch.device(device).type == "cpu"
+        self.at_once = at_once if self.searches else 1
         self._layout = torch.contiguous_format
         if any(isinstance(module, nn.Conv2d) for module in model.modules()):
             # As measured (2 cores, AVX-512, IFRNet-S at 720p): 3.2 s of CPU time a frame, against 4.5 s planar.

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import BadOption
 from ..models.model import Spec
 from ..ops.canvas import Canvas
-from .backend import Backend
+from .backend import Backend, at_once, searches
 
 Size = tuple[int, int]
 OVERLAP = 96  # pixels that neighbours share, or a quarter of a tile if that is less
@@ -33,7 +33,7 @@ BYTES_A_PIXEL = {  # measured: peak memory of one frame at 640x640 (LIFT 320x320
 }  # fmt: skip
 UNMEASURED = 3000
 SHARE_OF_FREE = 0.6  # of the free memory that a frame may take
-MOST_LANES = 8  # gaps at once: where there are more threads, each gap has several
+MOST_AT_ONCE = 8  # gaps: where there are more threads, each gap has several
 WORDS_OF_WANT = (
     "out of memory", "not enough memory", "can't allocate", "cannot allocate", "bad_alloc", "failed to allocate",
 )  # fmt: skip
@@ -141,9 +141,14 @@ class Tiled:
         self._use(tile)
 
     @property
-    def side_by_side(self) -> bool:
-        """True where several gaps at once take less time, and there is memory for a whole frame."""
-        return self.tile == self._size and side_by_side(self._now.inner)
+    def at_once(self) -> int:
+        """As of what runs the tiles, while there is memory for whole frames."""
+        return at_once(self._now.inner) if self.tile == self._size else 1
+
+    @property
+    def searches(self) -> bool:
+        """As of what runs the tiles."""
+        return searches(self._now.inner)
 
     def embed(self, frame: Tensor) -> Cut:
         """`[B, 3, H, W]` -> what each of its tiles says alone."""
@@ -221,6 +226,7 @@ class Mirrored:
     def __init__(self, inner: Backend) -> None:
         self._inner = inner
         self.name, self.spec, self.device, self.precision = inner.name, inner.spec, inner.device, inner.precision
+        self.at_once, self.searches = at_once(inner), searches(inner)
 
     def embed(self, frame: Tensor) -> Both:
         """`[B, 3, H, W]` -> what it says, and what it says turned."""
@@ -297,20 +303,13 @@ def tile_for(asked: str, size: Size, spec: Spec, *, bytes_a_pixel: float, free: 
     return None if tile == size else tile
 
 
-def side_by_side(backend: Backend) -> bool:
-    """True if a backend makes several gaps at once, each on fewer threads, in less time than one after the other."""
-    return bool(getattr(backend, "side_by_side", False))
-
-
-def lanes_for(backend: Backend, size: Size, threads: int) -> int:
-    """How many gaps of frames of a size are best made at once on so many threads, as memory allows."""
-    if not side_by_side(backend) or backend.spec.kept_behind is not None:
-        return 1
-    free = free_memory(backend.device)
-    lanes = min(threads, MOST_LANES)
+def most_at_once(family: str, size: Size, threads: int) -> int:
+    """How many gaps of frames of a size (H, W) may be made at once on the CPU, by so many threads, as memory allows.
+    `family` is the file of `models` that the model lives in."""
+    free, most = free_memory("cpu"), min(threads, MOST_AT_ONCE)
     if free is not None:
-        lanes = min(lanes, int(SHARE_OF_FREE * free / (BYTES_A_PIXEL["tweennet"] * size[0] * size[1])))
-    return max(1, lanes)
+        most = min(most, int(SHARE_OF_FREE * free / (BYTES_A_PIXEL.get(family, UNMEASURED) * size[0] * size[1])))
+    return max(1, most)
 
 
 def free_memory(device: str) -> int | None:

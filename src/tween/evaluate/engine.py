@@ -74,8 +74,14 @@ class Prepared:
             if kept.name == "torch":
                 return kept  # it takes any size
         if size not in self._kept:
-            asked = {"backend": self.backend, "device": self.device, "precision": self.precision}
-            self._kept[size] = prepare.prepare(self.model, size, label=self.name.rpartition("/")[2], **asked)
+            self._kept[size] = prepare.prepare(
+                self.model,
+                size,
+                backend=self.backend,
+                device=self.device,
+                precision=self.precision,
+                label=self.name.rpartition("/")[2],
+            )
         return self._kept[size]
 
 

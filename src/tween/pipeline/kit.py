@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from ..backends import prepare, wrappers
 from ..backends.backend import Backend
 from ..models import adapters, zoo
@@ -67,6 +69,9 @@ def worn(lora: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _made(model: Model, name: str, config: RenderConfig | PredictConfig, size: tuple[int, int]) -> Backend:
+    family = prepare.family(model)
+    many = isinstance(config, RenderConfig)  # a prediction waits for the one before
+
     def made(size: tuple[int, int]) -> Backend:
         return prepare.prepare(
             model,
@@ -75,7 +80,7 @@ def _made(model: Model, name: str, config: RenderConfig | PredictConfig, size: t
             device=config.device,
             precision=config.precision,
             label=Path(name).stem,
+            at_once=wrappers.most_at_once(family, size, torch.get_num_threads()) if many else 1,
         )
 
-    family = prepare.family(model)
     return wrappers.wrapped(made, size, model.spec, family=family, tile=config.tile, tta=config.tta)

@@ -22,8 +22,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import torch
 
-from ..backends.backend import Backend
-from ..backends.wrappers import MOST_LANES, lanes_for, side_by_side
+from ..backends.backend import Backend, at_once, searches
+from ..backends.wrappers import MOST_AT_ONCE
 from ..frame import Frame
 from ..models.dis import opencv
 
@@ -121,16 +121,15 @@ class Laned(Protocol):
 
 
 @contextmanager
-def in_lanes(one: Laned, size: tuple[int, int]) -> Iterator[None]:
-    """Give it lanes, if its backend works better so on frames of a size (H, W). For as long, they share the threads
-    that torch and OpenCV had. A search hangs on how many OpenCV has: free memory decides on lanes, never on those."""
-    if not side_by_side(one.backend):
-        yield
-        return
-    cv2, threads = opencv(), torch.get_num_threads()
-    of_opencv, count = cv2.getNumThreads(), lanes_for(one.backend, size, threads)
-    one.lanes = Lanes(count, threads // count) if count > 1 else None
-    cv2.setNumThreads(max(1, threads // MOST_LANES))
+def in_lanes(one: Laned) -> Iterator[None]:
+    """Give it as many lanes as its backend takes. For as long, they share the threads that torch and OpenCV had. A
+    search hangs on how many OpenCV has, so that those hang on nothing that changes between two runs, as free memory."""
+    cv2, threads, count = opencv(), torch.get_num_threads(), at_once(one.backend)
+    of_opencv = cv2.getNumThreads()
+    if count > 1 and one.backend.spec.kept_behind is None:
+        one.lanes = Lanes(count, max(1, threads // count))
+    if searches(one.backend):
+        cv2.setNumThreads(max(1, threads // MOST_AT_ONCE))
     try:
         yield
     finally:

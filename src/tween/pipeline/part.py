@@ -130,10 +130,7 @@ def render_part(
             def render(frames: Iterable[Frame]) -> Iterator[Frame]:
                 return settled(marks.watched(through(frames, part, passes)), passes[-1].lanes)
 
-            with (
-                entered(source, part, passes, marks.trail) as frames,
-                in_lanes(passes[-1], source.info.size),
-            ):
+            with entered(source, part, passes, marks.trail) as frames, in_lanes(passes[-1]):
                 offline.run(frames, render, sink, watch=seen)
         report.notes, report.damage = list(source.notes), source.damage
     report.frames_in, report.frames_out = passes[0].tally.frames_in, passes[-1].tally.frames_out

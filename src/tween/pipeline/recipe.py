@@ -139,7 +139,7 @@ def render(config: RenderConfig, watch: Watch | None = None, kit: Kit | None = N
             runs = f"{report.backend}, {report.precision}"
             going = Going(sink, passes, facts(config, model=report.model, runs=runs), anew=config.no_resume)
             report.resumed = going.frames
-            with going.feed(source) as frames, in_lanes(passes[-1], source.info.size):
+            with going.feed(source) as frames, in_lanes(passes[-1]):
                 offline.run(frames, going.through, sink, watch=_counter(watch, expected, report))
             if report.resumed == 0 and passes[0].tally.frames_in < 2:
                 got = f"{config.input} has {passes[0].tally.frames_in} frame"
