@@ -51,6 +51,7 @@ def test_ticks_are_constant_and_the_source_never_runs_back(curve, count):
 
 
 @given(curves(), st.integers(3, 40))
+@pytest.mark.slow
 def test_the_way_back_is_the_way_there(curve, count):
     frames, end = steady(24, count)
     for pts, source in walk(curve, frames, end):
@@ -70,6 +71,7 @@ def test_a_span_can_be_undone(curve, a, seconds):
 
 
 @given(curves())
+@pytest.mark.slow
 def test_asking_from_the_middle_gives_the_same_instants(curve):
     frames, _ = steady(24, 30)
     whole = [curve.between(a, b) for a, b in pairwise(frames)]

@@ -45,6 +45,7 @@ def imported_rooms(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.slow
 def test_no_arrow_runs_back_up(path):
     room = room_of(path)
     if room in FACE:
@@ -72,6 +73,7 @@ def imported_files(path: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("room", sorted({p.parent for p in FILES} - {ROOT}), ids=lambda p: p.name)
+@pytest.mark.slow
 def test_no_circle_inside_a_room(room):
     graph = {path: imported_files(path) for path in FILES if path.parent == room}
     assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # raises CycleError, which names the circle

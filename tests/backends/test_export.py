@@ -114,6 +114,7 @@ def inputs_for(model, size, t):
 
 
 @pytest.mark.parametrize(("name", "form", "sizing"), list(each()))
+@pytest.mark.slow
 def test_what_was_exported_runs_and_is_the_network(name, form, sizing, tmp_path):
     file = file_of(name, tmp_path)
     model = zoo.load(file, name=name)
@@ -150,6 +151,7 @@ def sides_of(proto):
     return {port.name: [side.dim_param or side.dim_value for side in port.type.tensor_type.shape.dim] for port in ports}
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_is(made):
     file, written = made
     proto = onnx_format.load(written.path)

@@ -59,6 +59,7 @@ def both(model, size, t=T, batch=1):
 
 
 @pytest.mark.parametrize("number", KINDS)
+@pytest.mark.slow
 def test_it_shows_what_torch_shows(number):
     model = network(number)
     got, wanted, flow = both(model, at_least(model))
@@ -157,6 +158,7 @@ def test_each_channel_is_read_once(number):
         assert sorted(reading_order(version.features, count)) == list(range(count))
 
 
+@pytest.mark.slow
 def test_what_it_is_written_for():
     assert all(suits(build(version)) for version in VERSIONS)
     assert suits(build(BY_NUMBER["4.6"], scale=0.25))
@@ -204,6 +206,7 @@ def test_asked_for_in_vain(monkeypatch):
         prepare.choose(build(BY_NUMBER["4.6"]), backend="fused")
 
 
+@pytest.mark.slow
 def test_prepare_gives_it():
     model = network("4.2")
     backend = prepare.prepare(model, (20, 60), backend="fused", precision="fp32", label="rife-4.2@test")

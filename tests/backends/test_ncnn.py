@@ -22,6 +22,7 @@ def pair():
     return model, NcnnBackend(model, label="ifrnet-s@test")
 
 
+@pytest.mark.slow
 def test_it_is_within_a_thousandth_of_torch_at_any_size_and_time(pair):
     model, backend = pair
     assert isinstance(backend, Backend)
@@ -44,6 +45,7 @@ def test_what_was_shown_stays(pair):
     assert torch.equal(run(backend, frames, torch.tensor([0.5])), kept)
 
 
+@pytest.mark.slow
 def test_a_predictor_of_one_step_needs_no_t():
     torch.manual_seed(0)
     model = enliven(zoo.create("ifrvp-fast"))

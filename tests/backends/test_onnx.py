@@ -14,6 +14,7 @@ SIZE = (16, 24)
 HALF = torch.tensor([0.5])
 
 
+@pytest.mark.slow
 def test_it_is_within_a_ten_thousandth_and_the_second_start_exports_nothing(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("TWEEN_HOME", str(tmp_path))
     frames = moving(SIZE)

@@ -41,6 +41,7 @@ def refuse(*_):
     raise AssertionError("exported again")
 
 
+@pytest.mark.slow
 def test_the_second_start_compiles_nothing(folder, monkeypatch, capfd):
     frames = moving(SIZE)
     first = run(OpenVinoBackend(small(), SIZE, label="a/small net"), frames, HALF)
@@ -53,6 +54,7 @@ def test_the_second_start_compiles_nothing(folder, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "foreign"])
+@pytest.mark.slow
 def test_a_damaged_entry_is_made_again_with_a_word(folder, filled, caplog, harm):
     model, frames = small(), moving(SIZE)
     shutil.copytree(filled, folder)
@@ -102,6 +104,7 @@ def test_a_fingerprint_is_of_all_that_counts():
     assert cache.fingerprint(full) != cache.fingerprint(half), "the scale is no weight, and counts"
 
 
+@pytest.mark.slow
 def test_verbs_that_hand_on_are_not_compiled():
     class Direct(Small):
         embed = Small.__mro__[1].embed
@@ -118,6 +121,7 @@ def test_verbs_that_hand_on_are_not_compiled():
     assert decibels(backend.render(scene, HALF), straight(small(), frames, HALF)) >= 95
 
 
+@pytest.mark.slow
 def test_threads_take_turns():
     model = small()
     backend = OpenVinoBackend(model, SIZE)
@@ -149,6 +153,7 @@ def precisions(model, hint):
     return {name: str(number) for names, number in told for name in str(names).split(",")}
 
 
+@pytest.mark.slow
 def test_what_leads_to_a_grid_stays_exact_in_bf16():
     """A CPU without bf16 imitates it, so this holds everywhere that the hint is heeded."""
     size = (16, 1280)

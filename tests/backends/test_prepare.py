@@ -118,6 +118,7 @@ def test_openvino_asked_for_and_not_there(monkeypatch, network):
         prepare.choose(network, backend="openvino")
 
 
+@pytest.mark.slow
 def test_prepare_makes_what_was_chosen():
     model = ifrnet_s()
     backend = prepare.prepare(model, (50, 70), backend="openvino", precision="fp32", label="ifrnet-s@test")
@@ -125,6 +126,7 @@ def test_prepare_makes_what_was_chosen():
     assert isinstance(prepare.prepare(model, (50, 70), backend="torch", precision="fp32"), TorchBackend)
 
 
+@pytest.mark.slow
 def test_looking_at_backends_loads_no_engine():
     code = "import sys, tween.backends.prepare, tween.backends.machine; print('openvino' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -43,6 +43,7 @@ def test_what_it_cannot_do_is_refused(monkeypatch, asked, error, words):
         prepare.choose(Blend(), backend="tensorrt")
 
 
+@pytest.mark.slow
 def test_a_verb_has_a_graph_in_mixed_precision():
     """What TensorRT is given: strong types that ONNX's checker agrees with, float32 in and out, features too."""
     model = small()

@@ -60,6 +60,7 @@ def test_no_seam_is_a_grey_level():
 
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(("clip", "levels"), [("sintel_trailer_001", 0.2), ("bevy_motion_blur_cars", 2)])
+@pytest.mark.slow
 def test_no_seam_in_a_real_video(shared, clip, levels):
     """The second moves by a third of a tile a gap: pictures differ, and yet no edge shows."""
     with open_source(shared / "data" / "dev" / f"{clip}.mp4") as source:
@@ -120,6 +121,7 @@ WANTS = [
 
 @pytest.mark.parametrize("verb", ["embed", "relate", "render"])
 @pytest.mark.parametrize("error", WANTS, ids=["python", "cuda", "cpu"])
+@pytest.mark.slow
 def test_out_of_memory_shrinks_tiles_and_goes_on(verb, error):
     size = (512, 512)
     frames = moving(size)

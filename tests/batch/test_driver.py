@@ -46,6 +46,7 @@ def left_in(folder):
 
 
 @pytest.mark.parametrize("said", [1, 2, 3, 5, 8])
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_part_returns(clip, straight, tmp_path, said):
     totals = run_inline(asked(clip), seed=said, kill=lambda _, count: count == said)
     assert totals.exit_code == 0
@@ -54,6 +55,7 @@ def test_a_killed_worker_is_replaced_and_its_part_returns(clip, straight, tmp_pa
     assert "died while it rendered clip.mp4: killed" in totals.notes[0]
 
 
+@pytest.mark.slow
 def test_a_film_that_kills_every_worker_fails_alone(clip, straight, tmp_path):
     other = Clip(frames=10).make(tmp_path / "other.mp4")
     keep = []
@@ -87,6 +89,7 @@ def stopping(frames):
 
 
 @pytest.mark.parametrize("frames", [8, 24, 40])
+@pytest.mark.slow
 def test_a_driver_that_was_stopped_goes_on(clip, straight, tmp_path, frames):
     with pytest.raises(KeyboardInterrupt):
         run_inline(asked(clip), seed=frames, watch=stopping(frames))
@@ -101,6 +104,7 @@ def test_a_driver_that_was_stopped_goes_on(clip, straight, tmp_path, frames):
     assert left_in(tmp_path / "out") == ["clip.mp4"]
 
 
+@pytest.mark.slow
 def test_interpolate_goes_on_with_a_batch_and_a_batch_with_interpolate(clip, straight, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_inline(asked(clip), workers=1, watch=stopping(24))
@@ -122,6 +126,7 @@ def test_interpolate_goes_on_with_a_batch_and_a_batch_with_interpolate(clip, str
     assert out.read_bytes() == straight
 
 
+@pytest.mark.slow
 def test_results_are_sent_back_where_storage_is_not_shared(clip, straight, tmp_path):
     totals = run_inline(asked(clip), sees=False, seed=4)
     assert totals.exit_code == 0
@@ -157,6 +162,7 @@ def full(monkeypatch, slots):
     return lambda slot, _: now.append(slot)
 
 
+@pytest.mark.slow
 def test_a_full_disk_on_one_worker(clip, straight, tmp_path, monkeypatch):
     totals = run_inline(asked(clip), sabotage=full(monkeypatch, {1}))
     assert totals.exit_code == 0
@@ -164,6 +170,7 @@ def test_a_full_disk_on_one_worker(clip, straight, tmp_path, monkeypatch):
     assert any("worker 1 is left out: the disk of" in note for note in totals.notes)
 
 
+@pytest.mark.slow
 def test_a_full_disk_everywhere_is_told_and_gone_on_from(clip, straight, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_inline(asked(clip), workers=1, watch=stopping(16))
@@ -177,6 +184,7 @@ def test_a_full_disk_everywhere_is_told_and_gone_on_from(clip, straight, tmp_pat
     assert (tmp_path / "out" / "clip.mp4").read_bytes() == straight
 
 
+@pytest.mark.slow
 def test_a_corrupt_film_among_good_ones(clip, straight, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no film" * 500)
@@ -189,6 +197,7 @@ def test_a_corrupt_film_among_good_ones(clip, straight, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+@pytest.mark.slow
 def test_a_film_that_breaks_off_is_rendered_as_far_as_it_goes(tmp_path, suffix):
     whole = with_cuts(tmp_path / f"whole{suffix}", frames=40)
     torn = tmp_path / f"torn{suffix}"
@@ -213,6 +222,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
+@pytest.mark.slow
 def test_packets_that_lie_change_nothing(clip, straight, tmp_path, monkeypatch, lie):
     """What packets say is a guess, checked at every seam."""
     monkeypatch.setattr(film_module, "shown", lambda source: LIES[lie](shown(source)))
@@ -222,6 +232,7 @@ def test_packets_that_lie_change_nothing(clip, straight, tmp_path, monkeypatch, 
     assert left_in(tmp_path / "out") == ["clip.mp4"]
 
 
+@pytest.mark.slow
 def test_detectors_that_have_not_settled_are_seen_at_the_seam(tmp_path, monkeypatch):
     """Entered too late, a cut detector remembers too little: such segments are made again."""
     from tween.batch import segments as batch_segments
@@ -236,6 +247,7 @@ def test_detectors_that_have_not_settled_are_seen_at_the_seam(tmp_path, monkeypa
     assert decoded(tmp_path / "out" / "clip.mkv") == decoded(straight.output)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_skipped_and_what_is_there_is_refused(clip, tmp_path):
     other = Clip(frames=9).make(tmp_path / "other.mp4")
     (tmp_path / "out").mkdir()
@@ -259,6 +271,7 @@ def test_what_is_finished_is_skipped_and_what_is_there_is_refused(clip, tmp_path
     assert [film.state for film in run_inline(asked(clip, other, crf=30)).films] == ["failed", "skipped"]
 
 
+@pytest.mark.slow
 def test_workers_that_are_not_alike_do_not_share_a_film(clip, monkeypatch):
     from tween.batch import work
 
@@ -286,6 +299,7 @@ def test_another_version_is_left_out_and_then_nobody_is_left(clip, monkeypatch):
     assert "this machine 9.9" in totals.films[0].reason
 
 
+@pytest.mark.slow
 def test_the_ledger_survives_a_torn_line(clip, tmp_path):
     run_inline(asked(clip))
     ledger = tmp_path / "out" / ".tween-batch.jsonl"
@@ -295,6 +309,7 @@ def test_the_ledger_survives_a_torn_line(clip, tmp_path):
     assert run_inline(asked(clip)).films[0].state == "skipped"
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_before_it_took_note(clip, straight, tmp_path):
     """The output is in its place, and the last line of the ledger is not."""
     run_inline(asked(clip))
@@ -310,6 +325,7 @@ def test_a_driver_that_was_killed_before_it_took_note(clip, straight, tmp_path):
     assert (tmp_path / "out" / "clip.mp4").read_bytes() == straight
 
 
+@pytest.mark.slow
 def test_storage_of_a_batch_that_died_is_removed(clip, tmp_path):
     left = tmp_path / "out" / ".tween-batch-0123"
     left.mkdir(parents=True)

@@ -80,6 +80,7 @@ def struck(strike):
 
 
 @pytest.mark.parametrize("on", WORKERS)
+@pytest.mark.slow
 def test_a_killed_worker_and_a_corrupt_film(films, on):
     watch, killed = struck(lambda pid: os.kill(pid, signal.SIGKILL))
     totals = batch(asked(films, **on), watch)

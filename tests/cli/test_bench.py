@@ -13,6 +13,7 @@ from tween.cli import bench
 from tween.errors import BadOption, CannotWrite, Conflict, UnknownModel
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_rows(tmp_path):
     told = tmp_path / "out.json"
     line = [

@@ -97,6 +97,7 @@ def test_json_holds_all_of_it(monkeypatch, capsys):
     assert told["weights_sha256"] == "ab"
 
 
+@pytest.mark.slow
 def test_an_exported_file_renders_what_its_network_renders(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(exported)
     clip = Clip(frames=3, size=(61, 91), codec="ffv1", pixel_format="yuv444p").make(tmp_path / "clip.mkv")

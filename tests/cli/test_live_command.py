@@ -24,6 +24,7 @@ def clip(tmp_path_factory) -> Path:
     return Clip(frames=20, size=(48, 64), rate=Fraction(30)).make(tmp_path_factory.mktemp("live") / "clip.mp4")
 
 
+@pytest.mark.slow
 def test_none_prints_a_line_a_second_and_an_object_last(clip, capsys):
     assert main(["live", str(clip), "--show", "none", "--model", "blend", "--json", "--loop", "--seconds", "2.5"]) == 0
     out, error = capsys.readouterr()
@@ -49,6 +50,7 @@ def test_none_prints_a_line_a_second_and_an_object_last(clip, capsys):
     assert all("dropped" in line and "blend at 64x48" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_file_ends_by_itself_and_prediction_is_ahead(clip, capsys):
     assert main(["live", str(clip), "--show", "none", "--predict", "--model", "repeat", "--json", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -57,6 +59,7 @@ def test_a_file_ends_by_itself_and_prediction_is_ahead(clip, capsys):
     assert found["frames_in"] == 20
 
 
+@pytest.mark.slow
 def test_a_camera_made_of_a_file(clip, capsys):
     argv = ["live", f"camera:{clip}", "--show", "none", "--model", "blend", "--seconds", "1.5", "--json", "--quiet"]
     assert main(argv) == 0

@@ -45,6 +45,7 @@ def test_help_is_quick():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.slow
 def test_every_command_tells_its_options(name):
     done = tween(name, "--help")
     assert done.returncode == 0, done.stderr
@@ -67,6 +68,7 @@ def test_the_main_job(tmp_path):
     assert report["output"] == str(tmp_path / "clip-60fps.mp4")
 
 
+@pytest.mark.slow
 def test_progress_goes_to_stderr_and_quiet_is_quiet(tmp_path):
     clip = Clip(frames=4).make(tmp_path / "clip.mp4")
     done = tween("interpolate", clip, "--times", 2, "--model", "blend")
@@ -77,6 +79,7 @@ def test_progress_goes_to_stderr_and_quiet_is_quiet(tmp_path):
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 0)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_line_and_two(tmp_path):
     done = tween("interpolate", tmp_path / "nothing.mp4", "--rate", 60)
     assert done.returncode == 2
@@ -87,6 +90,7 @@ def test_a_mistake_is_one_line_and_two(tmp_path):
     assert (told["error"], told["exit"]) == ("MissingFile", 2)
 
 
+@pytest.mark.slow
 def test_a_truncated_file_ends_with_1(tmp_path):
     path = Clip(frames=60, size=(120, 160)).make(tmp_path / "clip.mkv")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -96,6 +100,7 @@ def test_a_truncated_file_ends_with_1(tmp_path):
     assert (tmp_path / "out.mkv").is_file()
 
 
+@pytest.mark.slow
 def test_a_closed_folder(tmp_path):
     clip = Clip(frames=4).make(tmp_path / "clip.mp4")
     done = tween("interpolate", clip, "--times", 2, "-o", "/proc/out.mp4")
@@ -103,6 +108,7 @@ def test_a_closed_folder(tmp_path):
     assert "/proc" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     """A limit on file size is what a full disk looks like to the muxer."""
     clip = Clip(frames=48, size=(360, 640)).make(tmp_path / "clip.mp4")
@@ -119,6 +125,7 @@ def test_a_full_disk(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
+@pytest.mark.slow
 def test_ctrl_c_is_clean(tmp_path):
     clip = Clip(frames=100, size=(360, 640)).make(tmp_path / "clip.mp4")
     command = [sys.executable, "-m", "tween", "interpolate", str(clip), "--times", "8", "--quiet"]

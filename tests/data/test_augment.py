@@ -68,6 +68,7 @@ def test_flow_follows_each_operation(smooth, name, seed):
 
 
 @pytest.mark.parametrize("seed", range(200))
+@pytest.mark.slow
 def test_flow_follows_any_combination(smooth, seed):
     rng = np.random.default_rng(seed)
     crop = (int(rng.integers(40, 70)), int(rng.integers(40, 70)))

@@ -147,6 +147,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
+@pytest.mark.slow
 def test_any_place_is_the_very_frame_of_open_source(tmp_path, kind):
     name, settings = FILES[kind]
     made = Made(frames=len(settings.get("ticks", range(40))), size=(48, 64), **settings)
@@ -221,6 +222,7 @@ def test_a_few_files_stay_open_and_no_more(tmp_path):
     assert len(decoder.POOL._idle) == decoder.OPEN_FILES
 
 
+@pytest.mark.slow
 def test_clips_travel_to_forked_and_spawned_workers(tmp_path):
     path = Made(frames=12).make(tmp_path / "a.mp4")
     clip = whole(path)

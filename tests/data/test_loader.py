@@ -140,6 +140,7 @@ def test_pictures_are_those_of_the_rule():
 
 
 @pytest.mark.parametrize(("draws", "span"), [(1, 0), (3, 5)])
+@pytest.mark.slow
 def test_a_sample_depends_on_its_step_alone(draws, span):
     """From any step on the batches are those of an uninterrupted run; ranks share them out; workers change nothing."""
     clips = [Counting(name, 12) for name in "abcde"]

@@ -169,6 +169,7 @@ def test_a_set_is_its_clips():
         drawn[3]
 
 
+@pytest.mark.slow
 def test_the_kinds_of_scenes_come_as_often_as_said():
     rng = np.random.default_rng(0)
     made = [scenery.made(rng, (40, 48)) for _ in range(150)]

@@ -130,6 +130,7 @@ def test_no_result_at_all():
     assert "nothing on nothing" in page([], [])
 
 
+@pytest.mark.slow
 def test_a_large_set_stays_small():
     """Noise cannot be pressed; 379 pictures of it and two models."""
     runs = []

@@ -61,6 +61,7 @@ def test_rows_equal_an_independent_computation(triplets, name):
 
 @pytest.mark.needs_shared
 @pytest.mark.parametrize(("name", "expected"), [("blend", 28.02), ("nearest", 24.75)])
+@pytest.mark.slow
 def test_middlebury_other(shared, name, expected):
     root = shared / "data" / "eval" / "middlebury-other"
     result = score(zoo.load(name), open_set("middlebury", root, "test"), protocol_of("middlebury"), metrics=("psnr",))

@@ -204,6 +204,7 @@ def test_what_is_at_hand_runs():
 
 
 @pytest.mark.parametrize("name", ["ifrnet-elan", "rife-4.6", "lightvfi-16"])
+@pytest.mark.slow
 def test_eager_shows_what_the_backend_shows(name):
     """The yardstick is the same network: its own way, the same picture."""
     one = subject(name)

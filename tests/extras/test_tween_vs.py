@@ -57,6 +57,7 @@ def test_it_says_what_the_model_says(ifrnet, runtime):
         assert np.abs(found - wanted).max() < 2e-3
 
 
+@pytest.mark.slow
 def test_smaller_pictures_are_padded_and_larger_refused(blend):
     network = tween_vs.Network(blend)
     a, b = pictures(size=(31, 17))

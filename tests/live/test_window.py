@@ -82,6 +82,7 @@ def screenshot(box: tuple[int, int]) -> np.ndarray:
     return whole[y : y + box[0], x : x + box[1]]
 
 
+@pytest.mark.slow
 def test_the_left_half_is_the_original_and_the_right_half_what_tween_shows(window):
     held(window)
     window.paint()
@@ -187,6 +188,7 @@ def test_f_shows_the_motion_of_dis(clip, said):
 
 
 @pytest.mark.parametrize("key", [pygame.K_q, pygame.K_ESCAPE], ids=["q", "Esc"])
+@pytest.mark.slow
 def test_q_and_esc_close(window, key):
     press(window, key)
     assert not window.is_open

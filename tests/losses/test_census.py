@@ -57,6 +57,7 @@ def test_more_light_costs_nothing_and_another_structure_does():
 
 
 @pytest.mark.parametrize("term", [census, geometry])
+@pytest.mark.slow
 def test_slopes_are_right_on_both_sides(term):
     a, b = (picture.requires_grad_() for picture in pair(size=(1, 3, 8, 8), dtype=torch.float64))
     assert torch.autograd.gradcheck(term, (a, b))

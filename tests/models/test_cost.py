@@ -15,6 +15,7 @@ LONG = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINED if name n
 
 @pytest.mark.parametrize("size", [(720, 1280), (256, 448), (512, 1024), (1088, 1920)], ids=str)
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_ifrnet_costs_what_the_published_networks_do(shared, name, size):
     measured = json.loads((shared / "fixtures" / "ifrnet" / "macs_params.json").read_text())[NAMES[name]]
     counted = cost(zoo.entry(name), size)
@@ -28,10 +29,12 @@ def test_every_network_has_its_figures():
 
 
 @pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.slow
 def test_the_parameters_said_are_the_parameters_had(name):
     assert parameters(zoo.entry(name)) == FIGURES[name][0]
 
 
 @pytest.mark.parametrize("name", [*QUICK, *LONG])
+@pytest.mark.slow
 def test_the_cost_said_is_the_cost_counted(name):
     assert cost(zoo.entry(name)).macs / 1e9 == pytest.approx(FIGURES[name][1], abs=0.06)

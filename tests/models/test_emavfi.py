@@ -179,6 +179,7 @@ def test_flow_and_mask_stay_exact_in_half_precision():
     assert furthest(frame, run(model, pictures, 0.5).frame) <= 0.05
 
 
+@pytest.mark.slow
 def test_the_exported_program_equals_the_model():
     model, pictures = untrained(), pair(64, 96)
     program = torch.export.export(model, (pictures, torch.tensor([0.3]))).module()

@@ -50,6 +50,7 @@ def test_the_rule_makes_the_weights_that_were_used(folder, name):
 
 @pytest.mark.parametrize("t", [0.5, 0.25])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_prediction_and_flows_are_the_published_ones(folder, frames, name, t):
     stem = f"{NAMES[name]}_t0{int(t * 100)}"
     predicted, flows = arrays(folder, f"{stem}_pred"), arrays(folder, f"{stem}_flows")
@@ -175,6 +176,7 @@ class Shown(torch.nn.Module):
         return self.model(frames, t).frame
 
 
+@pytest.mark.slow
 def test_one_exported_graph_serves_every_size():
     whole = Shown(ifrnet.build("elan", 1.0).eval())
     high, wide = (8 * torch.export.Dim(name, min=2, max=512) for name in ("h", "w"))

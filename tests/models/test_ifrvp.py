@@ -81,6 +81,7 @@ def test_only_the_steps_asked_for_are_computed(frames):
     assert ran == [2]
 
 
+@pytest.mark.slow
 def test_an_exported_graph_chooses_as_we_do(frames):
     model = small_steps(2)
     graph = torch.export.export(model, (frames, torch.tensor([2.0])), strict=False).module()

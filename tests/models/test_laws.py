@@ -65,6 +65,7 @@ def run(model, frames, t):
     return model(frames, t)
 
 
+@pytest.mark.slow
 def test_any_size_goes_in_and_comes_out(model):
     for height, width, dtype in ((33, 47, torch.uint8), (20, 18, torch.uint16)):
         canvas = Canvas((height, width), model.spec.multiple)
@@ -77,6 +78,7 @@ def test_any_size_goes_in_and_comes_out(model):
         assert (out.size, out.data.dtype) == ((height, width), dtype)
 
 
+@pytest.mark.slow
 def test_a_picture_comes_out(model):
     frames = clip(model, batch=2)
     frame, aux = run(model, frames, moments(model, 2))
@@ -93,6 +95,7 @@ def test_a_picture_comes_out(model):
         assert aux["mask"].max() <= 1
 
 
+@pytest.mark.slow
 def test_what_was_kept_gives_what_is_computed_anew_bit_for_bit(model):
     frames, t = clip(model), moments(model)
     with torch.inference_mode():
@@ -103,6 +106,7 @@ def test_what_was_kept_gives_what_is_computed_anew_bit_for_bit(model):
     assert torch.equal(kept, run(model, frames, t).frame)
 
 
+@pytest.mark.slow
 def test_pictures_of_a_batch_do_not_meet(model):
     frames, t = clip(model, batch=2), moments(model, 2)
     both = run(model, frames, t).frame
@@ -111,6 +115,7 @@ def test_pictures_of_a_batch_do_not_meet(model):
         assert (both[i : i + 1] - alone).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_model_of_any_time_heeds_it(model):
     if not model.spec.any_time or model.name in {"nearest", "repeat"}:
         return  # what knows one time only is asked for no other: the pipeline sees to it
@@ -119,6 +124,7 @@ def test_a_model_of_any_time_heeds_it(model):
     assert not torch.equal(run(model, frames, later).frame, run(model, frames, t).frame)
 
 
+@pytest.mark.slow
 def test_the_multiple_is_enough(model):
     for rows, columns in ((1, 3), (2, 1)):
         least = math.ceil(16 / model.spec.multiple) * model.spec.multiple
@@ -126,6 +132,7 @@ def test_the_multiple_is_enough(model):
         assert run(model, frames, moments(model)).frame.shape[-2:] == frames.shape[-2:]
 
 
+@pytest.mark.slow
 def test_every_parameter_learns(model):
     if model.name in CLASSIC:
         assert not list(model.parameters())
@@ -142,6 +149,7 @@ def test_every_parameter_learns(model):
     assert not silent, f"{len(silent)} parameters learn nothing: {silent[:5]}"
 
 
+@pytest.mark.slow
 def test_reduced_precision_shows_the_same_picture(model):
     if not model.spec.half or model.name in CLASSIC:
         return
@@ -154,6 +162,7 @@ def test_reduced_precision_shows_the_same_picture(model):
         assert aux["flow"].dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_weights_come_back_from_a_file(model, tmp_path):
     if model.name in CLASSIC:
         return

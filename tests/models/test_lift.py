@@ -67,6 +67,7 @@ def published_model(name: str, others: Path) -> Lift:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.slow
 def test_parity(name: str, others: Path) -> None:
     model, frames = published_model(name, others), published_frames(name, others)
     wanted = published_others.arrays(others, name)
@@ -104,6 +105,7 @@ def test_parity(name: str, others: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.slow
 def test_published_keys_load_strictly(name: str, others: Path) -> None:
     state = {key: torch.zeros(shape) for key, shape in published_others.shapes(others, name).items()}
     for entry in ROWS:
@@ -118,6 +120,7 @@ def test_published_keys_load_strictly(name: str, others: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.slow
 def test_parameters(name: str) -> None:
     model = ENTRIES[name].build(1.0)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
@@ -126,6 +129,7 @@ def test_parameters(name: str) -> None:
 # ---- when the frames are
 
 
+@pytest.mark.slow
 def test_contexts() -> None:
     for entry in ROWS:
         spec = entry.build(1.0).spec
@@ -170,6 +174,7 @@ def test_only_the_time_code_tells_before_from_after() -> None:
 
 @pytest.mark.parametrize("frames", [2, 4, 10, 30])
 @pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.slow
 def test_any_even_number_of_frames(frames: int, window: int | None) -> None:
     model = untrained(Layout(frames=frames, layers=2, window=window))
     with torch.inference_mode():
@@ -217,6 +222,7 @@ def reach(layout: Layout) -> list[int]:
     return [index for index, amount in enumerate(change.tolist()) if amount > 0]
 
 
+@pytest.mark.slow
 def test_fixed_windows_part_the_neighbours_and_shifted_ones_join_them() -> None:
     assert reach(ORIGINAL_64) == list(range(24, 32))  # frame 32, the other neighbour, is never told
     assert reach(LIFT_64) == list(range(12, 44))
@@ -257,6 +263,7 @@ def video(frames: int) -> list[Frame]:
 
 @pytest.mark.parametrize("times", [2, 3])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_clip_costs_one_encoding_a_frame(times: int) -> None:
     model = untrained(SMALL)
     convolutions = [module for module in model.encoder.modules() if isinstance(module, nn.Conv2d)]
@@ -276,6 +283,7 @@ def test_a_clip_costs_one_encoding_a_frame(times: int) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_window_that_slides_equals_every_gap_by_itself() -> None:
     model, frames = untrained(SMALL), video(9)
     streamed = list(Interpolator(Direct(model), Times(2))(frames))
@@ -288,6 +296,7 @@ def test_a_window_that_slides_equals_every_gap_by_itself() -> None:
 
 @pytest.mark.parametrize("name", ENTRIES)
 @torch.inference_mode()
+@pytest.mark.slow
 def test_verbs_equal_forward_and_far_frames_are_read_coarse_only(name: str) -> None:
     model = ENTRIES[name].build(1.0).eval()
     frames = clip(len(model.spec.context), (32, 32), batch=2)

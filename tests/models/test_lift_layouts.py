@@ -17,6 +17,7 @@ ENTRIES = {entry.name: entry for entry in ROWS}
 
 
 @pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     torch.manual_seed(1)
     model = ENTRIES[name].build(1.0).train()
@@ -27,6 +28,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     assert without == []
 
 
+@pytest.mark.slow
 def test_a_few_steps_fit_a_batch() -> None:
     """Two white squares on grey, the right one further along: the middle is learnt from the neighbours."""
     torch.manual_seed(0)
@@ -82,6 +84,7 @@ def test_full_size_warping_keeps_every_pixel_of_detail() -> None:
 
 @pytest.mark.parametrize("layout", [SMALL, Layout(frames=6, layers=2, window=4, body=None)])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_any_t_ends_in_the_frames_themselves(layout: Layout) -> None:
     model, frames = with_flow(layout, 0.0), clip(6)
     left, right = frames[:, 2], frames[:, 3]
@@ -100,6 +103,7 @@ def test_each_row_of_a_batch_has_its_own_t() -> None:
 
 @pytest.mark.parametrize("layout", [LIFT_15, LIFT_64])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_new_network_starts_as_the_blend(layout: Layout) -> None:
     rough = clip(layout.frames, (4, 4))[0]
     frames = nn.functional.interpolate(rough, size=(64, 64), mode="bilinear")[None]
@@ -111,6 +115,7 @@ def test_a_new_network_starts_as_the_blend(layout: Layout) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 def test_reduced_precision_keeps_flows_in_full() -> None:
     model, frames = untrained(SMALL), clip(6)
     with torch.autocast("cpu", torch.bfloat16):

@@ -74,6 +74,7 @@ def family(request):
 
 @pytest.mark.parametrize("method", METHODS)
 class TestEveryFamily:
+    @pytest.mark.slow
     def test_a_fresh_adapter_changes_nothing(self, family, method):
         """Bit for bit; and only what is its own can learn."""
         model, base, before = family
@@ -85,6 +86,7 @@ class TestEveryFamily:
         assert len(learns) == len(lora.parameters(tuned)) > 0
         assert {lora.split(key)[0] for key in lora.learned(tuned)} == set(names)
 
+    @pytest.mark.slow
     def test_merged_equals_added(self, family, method):
         """To 1e-5; and what is merged does change something."""
         model, base, before = family
@@ -97,6 +99,7 @@ class TestEveryFamily:
         torch.testing.assert_close(shown(plain), shown(tuned), atol=1e-5, rtol=0)
         assert not torch.equal(shown(plain), before)
 
+    @pytest.mark.slow
     def test_the_arithmetic_is_pefts(self, family, method):
         """Weight by weight, what peft itself merges."""
         model, base, _ = family
@@ -111,6 +114,7 @@ class TestEveryFamily:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_learning_moves_the_adapter_alone(method):
     """Ten steps of Adam: the base is as it was, the loss falls, every factor has moved."""
     model = network(SMALL)
@@ -408,6 +412,7 @@ def test_every_backend_sees_merged_weights(tmp_path, monkeypatch, backend):
     assert (seen[0] - seen[1]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_python_face_wears(tmp_path):
     """One file or several, by path or by text."""
     made, base = saved(tmp_path / "a.safetensors", much=0.2)

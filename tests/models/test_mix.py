@@ -22,6 +22,7 @@ def shown(monkeypatch, t, *, in_one_pass, size=SIZE, shift=(17.0, -9.0)):
 
 
 @pytest.mark.parametrize("t", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.slow
 def test_it_shows_what_the_passes_show(monkeypatch, t):
     one, many = shown(monkeypatch, t, in_one_pass=True), shown(monkeypatch, t, in_one_pass=False)
     assert float((one.frame - many.frame).abs().max()) < 2e-5
@@ -29,6 +30,7 @@ def test_it_shows_what_the_passes_show(monkeypatch, t):
     assert float(one.aux["flow"].abs().max()) > 3  # pixels: things moved, also over the border
 
 
+@pytest.mark.slow
 def test_it_is_really_taken(monkeypatch):
     def refuse(*_):
         raise AssertionError("the one pass")

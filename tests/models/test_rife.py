@@ -64,6 +64,7 @@ def padded(pictures, multiple):
 
 @pytest.mark.parametrize("t", [0.5, 0.25])
 @pytest.mark.parametrize("number", KEYS)
+@pytest.mark.slow
 def test_frames_flows_and_masks_are_the_published_ones(folder, number, t):
     model, wanted = published(folder, number), arrays(folder, KEYS[number])
     pictures = frames(folder, 2, 64, 96, vx=4, vy=-2)
@@ -150,6 +151,7 @@ def test_keys_and_shapes_are_the_published_ones(folder, number):
 
 
 @pytest.mark.parametrize("row", rife.ROWS, ids=lambda row: row.name)
+@pytest.mark.slow
 def test_every_version_runs_at_any_t(row):
     torch.manual_seed(0)
     model = row.build(1.0).eval()
@@ -275,6 +277,7 @@ def test_flow_and_mask_stay_exact_in_half_precision(number):
 
 
 @pytest.mark.parametrize("number", ["4.0", "4.25"])
+@pytest.mark.slow
 def test_the_exported_program_equals_the_model(number):
     model = untrained(number)
     pictures, t = pair(model), torch.tensor([0.3])

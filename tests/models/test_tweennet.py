@@ -107,6 +107,7 @@ LARGE = 512, 640  # looked up in one pass
 
 @pytest.mark.parametrize("size", [(96, 160), LARGE])
 @pytest.mark.parametrize("t", [0.2, 0.5])
+@pytest.mark.slow
 def test_passes_and_steps_and_what_learns_show_the_same(monkeypatch, size, t):
     """Compiled passes, torch's steps, and those that gradients come through."""
     pytest.importorskip("numba")

@@ -215,6 +215,7 @@ def test_a_changed_file_is_refused_and_not_kept(server, published):
 
 
 @pytest.mark.parametrize("trouble", ["missing", "short", "gone"])
+@pytest.mark.slow
 def test_a_server_in_trouble_is_told_and_nothing_kept(server, published, trouble):
     if trouble == "missing":
         server.pages.clear()

@@ -147,6 +147,7 @@ def test_a_path_that_is_not_there(wrong):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.slow
 def test_published_files_of_ifrnet_just_work(tmp_path, folder, name, prefix):
     state = published(folder, NAMES[name])
     path = tmp_path / "checkpoint.pth"
@@ -176,6 +177,7 @@ def test_a_file_of_two_uses_is_taken_for_the_interpolator_unless_told(tmp_path, 
 
 
 @pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.slow
 def test_every_network_is_told_by_its_tensors(name):
     with torch.device("meta"):
         state = zoo.entry(name).build(1.0).state_dict()
@@ -184,6 +186,7 @@ def test_every_network_is_told_by_its_tensors(name):
     assert zoo.identify(state, what=f"folder/{name.upper()}.pth").name == name
 
 
+@pytest.mark.slow
 def test_networks_of_one_family_that_share_their_tensors_are_one():
     """Which of them a file is taken for then makes no difference."""
     alike = {}
@@ -240,6 +243,7 @@ def test_a_wrong_name_for_a_file_says_what_differs(tmp_path, small):
         zoo.load(tmp_path / "w.pth", name="ifrnet-s")
 
 
+@pytest.mark.slow
 def test_renames_leave_our_own_keys_alone_and_bear_strangers():
     for row in zoo.entries().values():
         if row.trained:

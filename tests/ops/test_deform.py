@@ -46,6 +46,7 @@ def test_equals_torchvision(shared, case, way):
 
 @WAYS
 @pytest.mark.parametrize(("groups", "taps", "padding"), [(1, (3, 3), 1), (2, (1, 1), 0), (2, (3, 1), 0)])
+@pytest.mark.slow
 def test_the_gradient_is_honest(groups, taps, padding, way):
     tensors = inputs(groups, size=(4, 5), taps=taps, batch=1, dtype=torch.float64)
     if taps == (3, 1):  # no padding: two rows fewer come out
@@ -125,6 +126,7 @@ class Convolution(torch.nn.Module):
 
 
 @pytest.mark.parametrize("node", [False, True], ids=["plain operators", "DeformConv"])
+@pytest.mark.slow
 def test_exports_to_onnx_and_runs_there(tmp_path, node):
     onnxruntime = pytest.importorskip("onnxruntime")
     t = inputs(2)

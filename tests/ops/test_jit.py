@@ -19,6 +19,7 @@ print(jit.compiled is not None, jit.can_keep())
 """
 
 
+@pytest.mark.slow
 def test_with_no_folder_to_keep_it_in(tmp_path):
     """numba is told of one place only, a file: there it can keep nothing, and would refuse to begin."""
     blocked = tmp_path / "file"

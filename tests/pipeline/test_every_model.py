@@ -98,6 +98,7 @@ QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "lightvfi-16"}
         if not zoo.create(p.values[0]).searches
     ],
 )
+@pytest.mark.slow
 def test_openvino_renders_the_same(name, tmp_path, clip):
     same_but_for_rounding(name, "openvino", tmp_path, clip)
 
@@ -112,6 +113,7 @@ def test_openvino_renders_the_same(name, tmp_path, clip):
         pytest.param("rife-4.25", "fused", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.slow
 def test_other_engines_render_the_same(name, engine, tmp_path, clip):
     same_but_for_rounding(name, engine, tmp_path, clip)
 

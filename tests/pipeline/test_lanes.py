@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clips import Clip
 from scenes import moving
+from torch import nn
 
 from tween.backends import wrappers
 from tween.backends.backend import Backend, at_once
@@ -19,12 +21,17 @@ from tween.backends.wrappers import Tiled, most_at_once
 from tween.errors import UnknownTime
 from tween.frame import Frame
 from tween.models import bend, zoo
+from tween.models.model import Model, Prediction, Spec
+from tween.pipeline import journal
 from tween.pipeline.confidence import Guard
+from tween.pipeline.config import RenderConfig
 from tween.pipeline.interpolator import Interpolator
 from tween.pipeline.journal import Trail
 from tween.pipeline.lanes import TOGETHER, Coming, Lanes, Once, in_lanes, settled
+from tween.pipeline.recipe import render
 from tween.timeline import Rate, Times
 from tween.video.cuts import CutDetector
+from tween.video.doors import open_source
 
 SIZE = (96, 128)
 
@@ -62,6 +69,7 @@ def interpolator(name, timeline, **options):
 
 @pytest.mark.parametrize("timeline", [Times(2), Times(TOGETHER + 3), Rate(60)], ids=["x2", "many", "rate"])
 @pytest.mark.parametrize("name", ["dis", "dis-fast", "tweennet"])
+@pytest.mark.slow
 def test_lanes_do_not_show(name, timeline, three_lanes):
     alone, laned = interpolator(name, timeline), interpolator(name, timeline, lanes=three_lanes)
     one, other = list(alone(iter(video()))), list(laned(iter(video())))
@@ -232,13 +240,25 @@ def test_tiles_take_several_only_while_one_is_the_whole():
     assert (at_once(parted), parted.searches) == (1, True)
 
 
-@pytest.mark.parametrize("name", ["ifrnet-t", "rife-4.25-lite"])
-def test_openvino_makes_several_at_once(name):
+class Small(Model):
+    """A convolution over both frames."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec = Spec((0, 1), multiple=4)
+        self.mix = nn.Conv2d(6, 3, 3, 1, 1)
+
+    def render(self, scene, t):
+        shown = self.mix(torch.cat(scene, 1)).sigmoid()
+        return Prediction(scene[0].lerp(shown, t.view(-1, 1, 1, 1)), {})
+
+
+@pytest.mark.slow
+def test_openvino_makes_several_at_once():
     pytest.importorskip("openvino")
     torch.manual_seed(0)
-    model, frames = zoo.create(name).eval(), moving(6, size=(128, 128))
-    alone = prepare(model, (128, 128), backend="openvino", precision="fp32")
-    both = prepare(model, (128, 128), backend="openvino", precision="fp32", at_once=2)
+    model, frames, how = Small().eval(), moving(6, size=SIZE), {"backend": "openvino", "precision": "fp32"}
+    alone, both = prepare(model, SIZE, **how), prepare(model, SIZE, **how, at_once=2)
     assert at_once(alone) == 1
     if at_once(both) == 1:
         pytest.skip("OpenVINO thinks that this machine has one thread")
@@ -249,7 +269,39 @@ def test_openvino_makes_several_at_once(name):
         shown = list(laned(iter(frames)))
     for a, b in zip(plain, shown, strict=True):
         assert (a.data.int() - b.data.int()).abs().max() <= 1  # a rounding on either side of a half
-    assert at_once(prepare(model, (128, 128), backend="openvino", precision="fp32", at_once=2)) == 2  # from the cache
+    assert at_once(prepare(model, SIZE, **how, at_once=2)) == 2  # from the cache
+    assert at_once(prepare(model, (640, 960), **how, at_once=2)) == 1  # which keeps all threads busy alone
+
+
+@pytest.mark.slow
+def test_a_whole_render_in_lanes_is_the_one_without(tmp_path, monkeypatch):
+    """From file to file, stopped on the way; on one thread there are no lanes."""
+    monkeypatch.setattr(journal, "SEGMENT_FRAMES", 20)
+    clip = Clip(frames=30, size=(96, 128)).make(tmp_path / "clip.mp4")
+
+    def pictures(name, threads, stop=None):
+        torch.set_num_threads(threads)
+        config = RenderConfig(clip, tmp_path / name, times=3, codec="ffv1")
+        if stop is not None:
+            with pytest.raises(Stopped):
+                render(config, stop)
+        report = render(config)
+        with open_source(tmp_path / name) as source:
+            return report, [frame.data.clone() for frame in source]
+
+    def stop(status):
+        if status.frames == 70:
+            raise Stopped
+
+    (_, alone), (report, laned) = pictures("alone.mkv", 1), pictures("laned.mkv", 3, stop)
+    assert len(alone) == len(laned) == 88
+    assert all(torch.equal(a, b) for a, b in zip(alone, laned, strict=True))
+    assert report.resumed > 0
+    assert torch.get_num_threads() == 3
+
+
+class Stopped(Exception):
+    """As far as a render can be stopped without a process of its own."""
 
 
 def test_tiles_shrink_once_for_all_who_ran_out():

@@ -40,6 +40,7 @@ def test_a_fast_model_shows_every_picture_in_order_and_originals_untouched():
 
 
 @pytest.mark.parametrize("cost", [0, 5, 12, 20, 28], ids="{} ms".format)
+@pytest.mark.slow
 def test_interpolation_shows_everything_within_two_source_frames(cost):
     world = World(cost=lambda _: cost * MS)
     world.live(3)
@@ -59,6 +60,7 @@ def test_the_delay_is_only_what_the_work_needs():
     assert light.run.stats().latency_ms < 37 < heavy.run.stats().latency_ms
 
 
+@pytest.mark.slow
 def test_the_delay_falls_again_when_the_work_gets_lighter():
     world = World(cost=lambda _: (28 if world.time < 1002 else 1) * MS)
     world.live(2)
@@ -80,6 +82,7 @@ def test_a_slow_model_drops_and_never_queues():
 
 
 @pytest.mark.parametrize("cost", [60, 150, 400], ids="{} ms".format)
+@pytest.mark.slow
 def test_however_slow_the_model_what_is_shown_is_new(cost):
     world = World(cost=lambda _: cost * MS)
     world.live(8)
@@ -126,6 +129,7 @@ def test_of_several_that_are_due_the_newest_is_shown():
 
 
 @pytest.mark.parametrize("cost", [0, 10, 20], ids="{} ms".format)
+@pytest.mark.slow
 def test_prediction_adds_no_delay(cost):
     world = World(cost=lambda _: cost * MS, spec=PREDICTS)
     world.live(3)
@@ -265,6 +269,7 @@ def settled(world: World, seconds: float) -> None:
             time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_the_rate_is_held_by_a_smaller_size_and_it_says_so():
     # 64 ms at the whole size, 16 ms at half of it: 48 % of the time, so that four times as much would not fit
     world = World(cost=lambda pixels: pixels * MS / 24, picture=large, rungs=LADDER, hold_rate=True)
@@ -288,6 +293,7 @@ def test_without_hold_rate_nothing_steps():
     assert world.run.stats().size == (16, 24)
 
 
+@pytest.mark.slow
 def test_it_steps_up_again_only_after_a_while_and_where_there_is_room():
     burden = [Fraction(1, 24)]
     world = World(cost=lambda pixels: pixels * MS * burden[0], picture=large, rungs=LADDER, hold_rate=True)
@@ -346,6 +352,7 @@ def test_ladders_go_from_sizes_to_cheaper_models():
 # ---- time
 
 
+@pytest.mark.slow
 def test_time_does_not_drift():
     pace = Pace(Fraction(1, 60), GAP, ahead=1)
     rate = Fraction(30000, 1001)

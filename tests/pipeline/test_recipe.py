@@ -200,6 +200,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "kind", "words"), WRONG, ids=lambda v: str(v) if isinstance(v, dict) else None)
+@pytest.mark.slow
 def test_a_mistake_is_told_and_nothing_is_written(clip, tmp_path, options, kind, words):
     with pytest.raises(kind, match=words):
         run(clip, tmp_path / "out.mp4", **options)

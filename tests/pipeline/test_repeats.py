@@ -68,6 +68,7 @@ def through(timeline, frames, model="blend", cuts=None, **options):
 
 @pytest.mark.parametrize("pattern", [(2,), (3,), (2, 3), (1, 2), (4,)])
 @pytest.mark.parametrize("crf", [None, 18, 23])
+@pytest.mark.slow
 def test_holds_are_found_through_coding(pattern, crf):
     frames = held(moving(12, size=(96, 128), step=5), pattern)
     if crf is not None:

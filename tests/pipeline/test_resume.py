@@ -113,6 +113,7 @@ CLIPS = [
 
 
 @pytest.mark.parametrize(("way", "source"), CLIPS)
+@pytest.mark.slow
 def test_stopped_anywhere_it_ends_in_the_same_frames(tmp_path, way, source):
     clip = on_twos(tmp_path / source) if source.startswith("twos") else with_cuts(tmp_path / source)
     suffix = ".mkv" if way == "ffv1" else ".mp4"
@@ -154,6 +155,7 @@ class Wide(Model):
 
 
 @pytest.mark.parametrize(("times", "stop"), [(2, 20), (4, 9), (4, 61), (8, 100)])
+@pytest.mark.slow
 def test_several_passes_over_wide_contexts(tmp_path, monkeypatch, times, stop):
     monkeypatch.setattr(zoo, "load", lambda *_, **__: Wide().eval())
     clip = with_cuts(tmp_path / "clip.mp4", frames=30)
@@ -229,6 +231,7 @@ def test_another_option_is_told(stopped):
     assert render(stopped).resumed  # nothing was lost by asking
 
 
+@pytest.mark.slow
 def test_another_input_is_told(stopped):
     Clip(frames=31).make(stopped.input)
     with pytest.raises(errors.Conflict, match="the input has changed"):
@@ -249,6 +252,7 @@ def test_a_mistake_loses_nothing(stopped):
     assert render(stopped).resumed
 
 
+@pytest.mark.slow
 def test_a_torn_journal_and_a_broken_segment_are_made_again(stopped, tmp_path):
     folder = tmp_path / "out.mp4.part"
     with (folder / "journal").open("ab") as file:
@@ -263,6 +267,7 @@ def test_a_torn_journal_and_a_broken_segment_are_made_again(stopped, tmp_path):
     assert decoded(stopped.output) == decoded(straight.output)
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_entered_in_the_middle_is_read_from_its_beginning(stopped, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(going, "go_on", lambda source, mark: asked.append(mark) or (source, None))

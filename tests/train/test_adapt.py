@@ -63,6 +63,7 @@ def asked(base, shot, tmp_path, **options):
 # The whole way.
 
 
+@pytest.mark.slow
 def test_it_gains_on_shots_held_back_and_says_how_much(base, shot, tmp_path):
     stages = []
     done = adapt(asked(base, shot, tmp_path), lambda now: stages.append(now.stage))
@@ -77,6 +78,7 @@ def test_it_gains_on_shots_held_back_and_says_how_much(base, shot, tmp_path):
     assert score_of(zoo.load(base, lora=[done.output]), shot) > score_of(zoo.load(base), shot)
 
 
+@pytest.mark.slow
 def test_films_of_several_sizes_are_learnt_from_at_what_the_smallest_allows(base, tmp_path):
     """The manifest lists the large one first: the crop was once that one's, and did not fit the other."""
     names = {"a.mp4": (96, 128), "b.mp4": (48, 64), "c.mp4": (48, 64), "d.mp4": (48, 64)}
@@ -163,6 +165,7 @@ def test_no_shot_is_on_both_sides(shot):
 
 
 @pytest.mark.parametrize("shots", [2, 3, 7])
+@pytest.mark.slow
 def test_some_are_always_held_back(tmp_path, shots):
     runs = look_through(film(tmp_path / "a.mp4", shots=shots), least=3, seconds=60, stretches=[], told=lambda _: None)
     learn, held = held_back(runs, 3)

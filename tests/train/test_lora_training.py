@@ -70,6 +70,7 @@ def test_checkpoints_hold_the_adapter_alone(base, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "loha", "lokr"])
+@pytest.mark.slow
 def test_two_halves_are_the_whole(base, tmp_path, method):
     """With dropout, moving average and phases: what a stopped run goes on to is what it would have had."""
     optim = OptimConfig(batch=2, lr=1e-3, average=0.9, clip=1.0, warmup=2)
@@ -189,6 +190,7 @@ def test_mistakes_are_told(base, tmp_path, capsys, words, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_renders_wear_what_they_are_told(base, tmp_path):
     """Another picture than the bare model's, and at weight 0 the same; the model is found by its adapter."""
     train(config(base, 3, optim=OptimConfig(batch=2, lr=3e-2)), tmp_path / "run")
@@ -203,6 +205,7 @@ def test_renders_wear_what_they_are_told(base, tmp_path):
     assert [torch.equal(a, b) for a, b in zip(bare, dressed, strict=True)] == [True, False] * 4 + [True]
 
 
+@pytest.mark.slow
 def test_a_render_that_goes_on_knows_what_it_wore(base, tmp_path):
     """The journal's facts differ for other adapters, other strengths, and the same name with other contents."""
     train(config(base, 1), tmp_path / "run")

@@ -65,6 +65,7 @@ def norms(model, terms):
         pytest.param("ifrnet-l", "IFRNet_L", "t050_flow", marks=SLOW),
     ],
 )
+@pytest.mark.slow
 def test_ifrnet_learns_from_what_its_authors_had(published, name, kong, case):
     expected = published[2][kong][case]
     model, batch = filled(name, kong, published), reference_batch(published[1], int(case[1:4]) / 100)
@@ -124,6 +125,7 @@ LARGE_CROPS = {"ms_ssim"}
 
 
 @pytest.mark.parametrize("name", kinds())
+@pytest.mark.slow
 def test_every_network_learns_from_every_term_it_accepts(name):
     torch.manual_seed(0)
     model = zoo.create(name)
@@ -160,6 +162,7 @@ def test_every_network_learns_from_every_term_it_accepts(name):
         pytest.param("lift-15", {"geometry"}, marks=SLOW),
     ],
 )
+@pytest.mark.slow
 def test_what_each_family_cannot_take(name, refused):
     model = zoo.create(name)
     assert set(TERMS) - set(accepted(model)) == refused | {"teacher_frame", "teacher_flow"}
@@ -230,6 +233,7 @@ def test_a_term_can_come_twice_and_weigh_nothing():
     assert float(terms["from_1_4"]) == pytest.approx(0.5 * float((prediction.aux["coarse"] - small).abs().mean()))
 
 
+@pytest.mark.slow
 def test_ema_vfi_learns_from_its_stages_too():
     model = zoo.create("emavfi-small")
     batch = sample(model)
@@ -272,6 +276,7 @@ def test_looking_at_a_network_leaves_it_and_chance_as_they_were():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_teacher_is_followed():
     torch.manual_seed(0)
     teacher, model = zoo.create("ifrnet-t"), zoo.create("rife-4.25-lite")
@@ -299,6 +304,7 @@ def test_a_teacher_is_followed():
     assert not along.needs_flow
 
 
+@pytest.mark.slow
 def test_a_teacher_without_a_flow_is_refused_where_a_flow_is_needed_and_not_asked_where_none_is():
     model = zoo.create("rife-4.25-lite")
     blend = zoo.create("blend")
@@ -331,6 +337,7 @@ def files(tmp_path, monkeypatch):
     return paths
 
 
+@pytest.mark.slow
 def test_perceptual_terms_learn_with_the_users_files(files):
     model = zoo.create("lightvfi-16")
     batch, prediction = given(model)

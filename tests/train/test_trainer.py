@@ -44,6 +44,7 @@ def equal(a, b):
 # To stop and to go on.
 
 
+@pytest.mark.slow
 def test_two_halves_are_the_whole(tmp_path):
     """With a moving average, clipping, warm-up, accumulation and phases."""
     optim = OptimConfig(batch=4, accumulate=2, lr=1e-3, average=0.9, clip=1.0, warmup=3, schedule="constant")
@@ -133,6 +134,7 @@ def test_another_recipe_in_the_same_folder_is_told(tmp_path):
     assert len(losses(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_term_and_sample(tmp_path, monkeypatch):
     """The second sample of the fifth step is poisoned: it alone is named, and what step 4 saved is left."""
     steady = OptimConfig(batch=2, lr=1e-3, schedule="constant")
@@ -159,6 +161,7 @@ def test_a_loss_that_is_no_number_names_term_and_sample(tmp_path, monkeypatch):
     assert equal(weights(tmp_path / "run"), weights(tmp_path / "four"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     train(config(2, save_every=1), tmp_path)
     before = weights(tmp_path)
@@ -257,6 +260,7 @@ def test_patience_ends_a_run(tmp_path, clips):
     assert (outcome.why, outcome.step) == ("patience", 3)
 
 
+@pytest.mark.slow
 def test_frozen_parts_rest_and_scales_are_kept(tmp_path):
     torch.manual_seed(7)
     before = zoo.create("ifrnet-t").state_dict()
@@ -266,6 +270,7 @@ def test_frozen_parts_rest_and_scales_are_kept(tmp_path):
     assert moved == {"decoder1", "decoder2"}
 
 
+@pytest.mark.slow
 def test_a_long_context_computed_again_gives_the_same_gradients(tmp_path):
     """Checkpointing changes memory, not numbers."""
     plain, sparing = (tmp_path / name for name in ("plain", "sparing"))
@@ -307,6 +312,7 @@ def test_a_run_can_begin_from_weights(tmp_path):
         train(config(1, model="ifrnet-elan", start=str(begun)), tmp_path / "third")
 
 
+@pytest.mark.slow
 def test_readers_are_started_once_a_phase(tmp_path, monkeypatch):
     from tween.train import trainer
 

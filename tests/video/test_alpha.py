@@ -95,6 +95,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize(("suffix", "codec", "name", "options", "out", "wanted"), SOURCES)
+@pytest.mark.slow
 def test_a_transparent_film_stays_transparent(tmp_path, suffix, codec, name, options, out, wanted):
     film(tmp_path / f"in{suffix}", codec, name, **options)
     was, info = frames_of(tmp_path / f"in{suffix}")

@@ -164,6 +164,7 @@ def test_a_gif_counts_hundredths_and_its_pictures_256_colours(tmp_path):
     assert again.plays == 0, "a video becomes an animation that goes on for ever"
 
 
+@pytest.mark.slow
 def test_a_gif_shows_no_more_than_50_pictures_a_second(tmp_path):
     clip = Clip(frames=30, rate=F(60)).make(tmp_path / "in.mp4")
     _, sink = through(clip, tmp_path / "out.gif")

@@ -45,6 +45,7 @@ def error(path, originals, step=1):
 
 @every
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "yuv422p10le"])
+@pytest.mark.slow
 def test_with_ffv1_there_is_no_error(tmp_path, name, full, pixel_format):
     source = clip_of(name, full, pixel_format).make(tmp_path / "in.mkv")
     render(RenderConfig(source, tmp_path / "out.mkv", times=2, model="blend", codec="ffv1"))
@@ -53,6 +54,7 @@ def test_with_ffv1_there_is_no_error(tmp_path, name, full, pixel_format):
 
 @every
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9"])
+@pytest.mark.slow
 def test_with_a_lossy_codec_it_is_the_codec_s_own(tmp_path, name, full, codec):
     """The very frames that tween writes, straight through the same encoder by PyAV alone, lose as much. And there is no
     tint: the mean is not off."""

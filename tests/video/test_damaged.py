@@ -106,6 +106,7 @@ def failures(seeds, folder):
     return wrong, ends
 
 
+@pytest.mark.slow
 def test_some_damaged_files(tmp_path):
     wrong, ends = failures([*range(QUICK), *MET], tmp_path)
     assert not wrong, "\n".join(wrong)
@@ -143,6 +144,7 @@ def test_a_size_that_cannot_be_is_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out"])
+@pytest.mark.slow
 def test_a_mistake_that_would_come_again_leaves_nothing_to_go_on_from(tmp_path, name):
     """The first eight seconds are finished when the clock jumps by a year."""
     ticks = [0, 200, 201, 10**9]

@@ -262,6 +262,7 @@ def test_a_loop_is_given_up(clip):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of modules that warn when all there is is looked at
+@pytest.mark.slow
 def test_a_round_leaves_nothing_behind_for_the_collector(clip):
     """A picture in a circle of references keeps its decoder's memory: megabytes a round."""
     gc.collect()

@@ -143,6 +143,7 @@ def test_there_are_enough_of_them():
 
 
 @pytest.mark.parametrize("way", ROWS, ids=str)
+@pytest.mark.slow
 def test_the_same_film_with_more_frames(tmp_path, way):
     source = way.clip.make(tmp_path / f"in{way.suffix}")
     out = tmp_path / f"out{way.out}"

@@ -248,6 +248,7 @@ except DiskFull as error:
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "frames"])
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, name):
     clip = Clip(frames=40, size=(256, 256)).make(tmp_path / "clip.mkv")
     script = FILL.format(tests=str(Path(__file__).parent), clip=str(clip), out=str(tmp_path / name))
@@ -276,6 +277,7 @@ def test_a_frame_of_another_size_is_refused(clip, tmp_path):
             sink.write(other)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     """Pictures and packets are let go: 250 more frames of 192x192 in RGB would be 28 MB."""
     clip = Clip(frames=400, size=(192, 192), sound=("aac",)).make(tmp_path / "clip.mp4")

@@ -264,6 +264,7 @@ def a_stream(count=6, size=(48, 64)):
     return layout, header(layout) + b"".join(b"FRAME\n" + data for data in noise(layout, count))
 
 
+@pytest.mark.slow
 def test_a_pipe_through_the_command():
     layout, stream = a_stream()
     done = tween(
@@ -280,6 +281,7 @@ def test_a_pipe_through_the_command():
     assert json.loads(done.stderr.splitlines()[-1])["frames_out"] == 11
 
 
+@pytest.mark.slow
 def test_bare_pictures_through_the_command():
     pictures = [rgb(k, (48, 64)).tobytes() for k in range(4)]
     options = ("--raw", "64x48", "--source-rate", 30, "--pipe-format", "rgb24", "--rate", 60, "--model", "blend")
@@ -290,6 +292,7 @@ def test_bare_pictures_through_the_command():
     assert found[:7:2] == pictures
 
 
+@pytest.mark.slow
 def test_transparency_goes_through_bare_pictures():
     rng = np.random.default_rng(2)
     pictures = [rng.integers(0, 256, (48, 64, 4), dtype=np.uint8) for _ in range(2)]
@@ -321,6 +324,7 @@ def test_transparency_of_y4m_comes_in(tmp_path):
     assert sink.notes == ["the transparency is left out: y4m holds none"]
 
 
+@pytest.mark.slow
 def test_no_pipe_at_all():
     done = tween("interpolate", "-", "--times", 2, input=b"")
     assert done.returncode == 2
@@ -331,6 +335,7 @@ def test_no_pipe_at_all():
     assert json.loads(done.stderr.splitlines()[0])["error"] == "NotAVideo"
 
 
+@pytest.mark.slow
 def test_the_reader_goes_away():
     """Whoever reads stops after a few pictures: no words about pipes, no hang, no lock left."""
     _, stream = a_stream(count=400, size=(144, 256))
@@ -356,6 +361,7 @@ def test_the_reader_goes_away():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its pipes cannot be polled")
+@pytest.mark.slow
 def test_the_reader_goes_away_while_nothing_comes():
     """The writer before us has stalled: we end all the same."""
     _, stream = a_stream(count=5, size=(144, 256))

@@ -25,6 +25,7 @@ def packets_of(path):
 
 @pytest.mark.parametrize("aspect", [F(4, 3), F(64, 45), F(8, 9)])
 @pytest.mark.parametrize(("codec", "suffix"), WAYS)
+@pytest.mark.slow
 def test_anamorphic_film_stays_so(tmp_path, codec, suffix, aspect):
     clip = Clip(frames=4, size=(90, 720 if aspect == F(64, 45) else 144), aspect=aspect, sound=("libopus",),
                 chapters=(("One", 0, 0.1),), attachment="" if suffix == ".webm" else "a.txt")  # fmt: skip

@@ -31,6 +31,7 @@ def tone(hertz, seconds, rate):
 
 @pytest.mark.parametrize("factor", [F(1, 4), F(1, 2), F(4, 5), F(5, 4), F(2), F(5, 2), F(4), F(8)])
 @pytest.mark.parametrize("hertz", [110, 440, 3000])
+@pytest.mark.slow
 def test_length_changes_and_pitch_and_level_do_not(factor, hertz):
     rate = 16000
     made = stretched(tone(hertz, 2, rate), rate, factor)
@@ -64,6 +65,7 @@ def test_a_beep_stays_in_its_place(factor):
     assert abs(centre - (at + lasts / 2) * factor) < 0.004 * max(1, factor)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow():
     one = Stretcher(8000, shown=lambda seconds: seconds / 2, lasts=lambda seconds: seconds * 2)
     for _ in range(200):
@@ -299,6 +301,7 @@ def test_every_number_of_channels_is_stretched(tmp_path, layout, suffix, wanted,
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 @pytest.mark.parametrize("clock", [None, Slow(2)])
+@pytest.mark.slow
 def test_sound_that_changes_on_the_way(tmp_path, suffix, clock):
     """Two transport streams end to end, as receivers record them: stereo at 48 kHz, then 5.1 at 44.1 kHz."""
     parts = []

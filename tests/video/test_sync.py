@@ -63,6 +63,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "out", ["out.mkv", *(pytest.param(f"out.{name}", marks=SLOW) for name in ("mp4", "mov", "webm"))]
 )
+@pytest.mark.slow
 def test_times_keeps_sync_for_two_hours(two_hours, tmp_path, out):
     """The pictures' clock is variable, to the millisecond. Nothing may move by more than that."""
     path = tmp_path / out
@@ -123,6 +124,7 @@ LATE = [
 
 @pytest.mark.parametrize(("suffix", "codec", "clock"), LATE)
 @pytest.mark.parametrize("out", ["mp4", "mkv"])
+@pytest.mark.slow
 def test_a_picture_that_begins_after_its_sound_or_before(tmp_path, suffix, codec, clock, out):
     """Two seconds of sound before the first picture (or half a second after it): all stays as far apart as it was."""
     source = Clip(codec=codec, size=(64, 64), sound=("aac",), **clock).make(tmp_path / f"in.{suffix}")
