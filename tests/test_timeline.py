@@ -71,6 +71,7 @@ class TestEveryTimeline:
         assert source == video[0][0]
 
     @given(TIMELINES, videos())
+    @pytest.mark.slow
     def test_an_instant_shows_the_source_where_the_clock_says(self, timeline, video):
         """pts - start is the source's time since its start, stretched, until the last frame is held."""
         frames, end = video

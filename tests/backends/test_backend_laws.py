@@ -39,6 +39,7 @@ def test_it_says_what_it_is(pair):
 
 
 @pytest.mark.parametrize("t", [0.0, 0.1, 0.5, 0.9, 1.0])
+@pytest.mark.slow
 def test_it_equals_torch_at_any_time(pair, t):
     name, model, backend = pair
     frames, t = moving(SIZE), torch.tensor([t])

@@ -185,6 +185,7 @@ def test_a_file_for_any_size_names_its_sides(tmp_path):
         assert decibels(run(backend, frames, HALF), straight(network, frames, HALF)) >= 55
 
 
+@pytest.mark.slow
 def test_a_program_that_knows_nothing_of_tween_runs_it(made):
     file, written = made
     frames, fed = inputs_for(zoo.load(file), SMALL, 0.3)

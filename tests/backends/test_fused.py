@@ -76,6 +76,7 @@ def test_coarser_grids():
     assert float((got - wanted).abs().max()) < 1e-4
 
 
+@pytest.mark.slow
 def test_each_picture_of_a_batch_has_its_own_instant():
     model = network("4.2")
     got, wanted, _ = both(model, at_least(model), torch.tensor([0.2, 0.9]), batch=2)

@@ -209,6 +209,7 @@ def is_constant(node):
     return node.get_type_name() == "Constant"
 
 
+@pytest.mark.slow
 def test_the_engine_really_computes_in_int8(made):
     compiled = core().compile_model(made.path, "CPU", openvino.settings("fp32"))
     ran = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
@@ -342,6 +343,7 @@ def test_a_plain_file_of_openvino_is_a_model_too(plain):
         IrSession(plain, "cuda")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_none_of_ours_is_refused(plain, tmp_path):
     bare = tmp_path / "bare.xml"
     bare.write_bytes(plain.read_bytes())

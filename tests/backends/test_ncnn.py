@@ -34,6 +34,7 @@ def test_it_is_within_a_thousandth_of_torch_at_any_size_and_time(pair):
         assert (got - straight(model, frames, t)).abs().max() <= 1e-3
 
 
+@pytest.mark.slow
 def test_what_was_shown_stays(pair):
     """ncnn's memory is its own: a frame is the caller's."""
     _, backend = pair

@@ -121,6 +121,7 @@ def test_an_exported_file_renders_what_its_network_renders(exported, tmp_path, m
         (["ifrnet-z", "-o", "m.onnx"], "no model is called ifrnet-z"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_told_in_a_line(exported, monkeypatch, capsys, line, words):
     monkeypatch.chdir(exported)
     assert main.main(["export", *line]) == 2

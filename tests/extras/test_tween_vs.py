@@ -86,6 +86,7 @@ def test_a_network_that_predicts_is_refused(tmp_path):
         tween_vs.Network(tmp_path / "ahead.onnx")
 
 
+@pytest.mark.slow
 def test_it_needs_no_torch(blend):
     code = (
         f"import sys; sys.path.insert(0, {str(EXTRAS)!r}); import numpy as np, tween_vs; "

@@ -133,6 +133,7 @@ def test_stopped_anywhere_it_ends_in_the_same_frames(tmp_path, way, source):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_hevc_has_every_frame_at_its_time(tmp_path):
     """x265 writes other packets each time that it runs twice in one process: no two runs are equal, stopped or not."""
     clip = with_cuts(tmp_path / "clip.mp4", frames=20)
@@ -184,6 +185,7 @@ def test_a_folder_of_pictures_goes_on(tmp_path):
     assert not (tmp_path / "stopped.part").exists()
 
 
+@pytest.mark.slow
 def test_pictures_in_go_on_too(tmp_path):
     clip = with_cuts(tmp_path / "clip.mp4", frames=20)
     render(RenderConfig(clip, tmp_path / "frames", times=1, model="blend"))
@@ -239,6 +241,7 @@ def test_another_input_is_told(stopped):
     assert render(changed(stopped, no_resume=True)).resumed == 0
 
 
+@pytest.mark.slow
 def test_no_resume_starts_anew(stopped):
     report = render(changed(stopped, no_resume=True, crf=30))
     assert report.resumed == 0
@@ -246,6 +249,7 @@ def test_no_resume_starts_anew(stopped):
     assert not (stopped.output.parent / "out.mp4.part").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_loses_nothing(stopped):
     with pytest.raises(errors.BadOption):
         render(changed(stopped, crf=99))
@@ -278,6 +282,7 @@ def test_a_source_that_cannot_be_entered_in_the_middle_is_read_from_its_beginnin
     assert decoded(stopped.output) == decoded(straight.output)
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time(stopped):
     said = []
 
@@ -293,6 +298,7 @@ def test_one_run_at_a_time(stopped):
     assert len(decoded(stopped.output)) == 59
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(stopped):
     def interrupt(status):
         if status.frames == 45:

@@ -97,6 +97,7 @@ def score_of(model, path):
     return score(model, data, PROTOCOLS["video"], metrics=("psnr",)).means()["psnr"]
 
 
+@pytest.mark.slow
 def test_where_nothing_is_gained_nothing_is_written(base, shot, tmp_path, capsys):
     line = ["adapt", str(shot), "-o", str(tmp_path / "a.safetensors"), "--model", str(base), "--steps", "3"]
     assert main([*line, "--lr", str(NOTHING_LEARNT), "--rank", "2"]) == 0

@@ -131,6 +131,7 @@ def test_a_seed_makes_the_same_file_again(tmp_path):
             assert len(first.input.read_bytes()) == len(second.input.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_size_that_cannot_be_is_not_believed(tmp_path):
     """A few bytes changed, and FFV1 decodes pictures of 256 million pixels: 20 GB for what is 100 KB."""
     path = Clip(frames=2, size=(256, 256), codec="ffv1").make(tmp_path / "in.mkv")

@@ -109,6 +109,7 @@ def test_matroska_keeps_every_pts_to_its_millisecond(tmp_path, clip):
 
 @pytest.mark.parametrize("factor", [2, 3, 8])
 @pytest.mark.parametrize("clip", CLOCKS[1:6], ids=lambda c: f"{c.rate}-{len(c.pts)}")
+@pytest.mark.slow
 def test_a_finer_clock_is_exact_too(tmp_path, clip, factor):
     """What `--times` does: the gaps of the source's own clock, divided."""
     with open_source(clip.make(tmp_path / "in.mp4")) as source:

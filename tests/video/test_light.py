@@ -57,6 +57,7 @@ def near(a, b):
         ("h264", ".mp4"),
     ],
 )
+@pytest.mark.slow
 def test_hdr_stays_hdr(tmp_path, codec, suffix, colour):
     source = hdr(tmp_path / "in.mkv", colour)
     assert near(light(source)[0], P3)

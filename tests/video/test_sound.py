@@ -119,6 +119,7 @@ def sounding(samples, rate, level=0.05):
     ("suffix", "codec", "wanted"),
     [(".mp4", "aac", "aac"), (".mov", "pcm_s16le", "alac"), (".mkv", "aac", "opus"), (".mkv", "flac", "flac")],
 )
+@pytest.mark.slow
 def test_slowed_sound_is_stretched_in_its_place_at_its_pitch(tmp_path, suffix, codec, wanted):
     source = Clip(frames=24, sound=(codec,), sound_from=F(1, 4)).make(
         tmp_path / f"in{'.mkv' if suffix == '.mkv' else '.mov'}"
