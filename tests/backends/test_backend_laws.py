@@ -14,6 +14,8 @@ from tween.frame import Frame
 from tween.models.classic import Blend
 from tween.ops.canvas import Canvas
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 LEAST_DB = {"torch": 110, "openvino": 95, "onnx": 95}
 ENGINES = {"openvino": OpenVinoBackend, "onnx": OnnxBackend}
 EACH = ["torch", "openvino", pytest.param("onnx", marks=pytest.mark.slow)]  # where graphs are made for one test alone
@@ -31,7 +33,6 @@ def pair(request):
     return request.param, model, made(request.param, model, SIZE)
 
 
-@pytest.mark.slow
 def test_it_says_what_it_is(pair):
     name, model, backend = pair
     assert isinstance(backend, Backend)
@@ -39,7 +40,6 @@ def test_it_says_what_it_is(pair):
 
 
 @pytest.mark.parametrize("t", [0.0, 0.1, 0.5, 0.9, 1.0])
-@pytest.mark.slow
 def test_it_equals_torch_at_any_time(pair, t):
     name, model, backend = pair
     frames, t = moving(SIZE), torch.tensor([t])
@@ -49,7 +49,6 @@ def test_it_equals_torch_at_any_time(pair, t):
     assert decibels(got, straight(model, frames, t)) >= LEAST_DB[name]
 
 
-@pytest.mark.slow
 def test_a_batch_holds_other_frames_and_times(pair):
     name, model, backend = pair
     frames, t = moving(SIZE, batch=3, seed=1), torch.tensor([0.25, 0.5, 0.875])
@@ -89,7 +88,6 @@ def test_frames_may_lie_in_memory_as_they_like(pair):
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.slow
 def test_a_model_in_training_is_run_as_if_it_were_not(name):
     model = small().train()
     made(name, model, (8, 8))
@@ -98,7 +96,6 @@ def test_a_model_in_training_is_run_as_if_it_were_not(name):
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.slow
 def test_a_long_context_may_lose_what_is_not_kept_behind(name):
     model, size = long(), (12, 20)
     backend, frames = made(name, model, size), moving(size, count=4)
@@ -110,14 +107,12 @@ def test_a_long_context_may_lose_what_is_not_kept_behind(name):
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.slow
 def test_a_model_of_one_verb_runs(name):
     frames, t = moving(SIZE), torch.tensor([0.25])
     assert torch.allclose(run(made(name, Blend(), SIZE), frames, t), 0.75 * frames[0] + 0.25 * frames[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", EACH)
-@pytest.mark.slow
 def test_ifrnet_of_an_odd_size(name):
     model = ifrnet_s()
     canvas = Canvas((101, 75), model.spec.multiple)

@@ -32,6 +32,8 @@ from tween.models.exported import moment
 from tween.models.lora_config import LoraConfig
 from tween.ops.canvas import Canvas
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 SMALL = (64, 96)
 HALF = torch.tensor([0.5])
 ONE, ANY = "one size", "any size"  # to trace for any size takes four times as long
@@ -114,7 +116,6 @@ def inputs_for(model, size, t):
 
 
 @pytest.mark.parametrize(("name", "form", "sizing"), list(each()))
-@pytest.mark.slow
 def test_what_was_exported_runs_and_is_the_network(name, form, sizing, tmp_path):
     file = file_of(name, tmp_path)
     model = zoo.load(file, name=name)
@@ -151,7 +152,6 @@ def sides_of(proto):
     return {port.name: [side.dim_param or side.dim_value for side in port.type.tensor_type.shape.dim] for port in ports}
 
 
-@pytest.mark.slow
 def test_a_file_says_what_it_is(made):
     file, written = made
     proto = onnx_format.load(written.path)
@@ -168,7 +168,6 @@ def test_a_file_says_what_it_is(made):
     assert written.likeness.sizes == (SMALL,)
 
 
-@pytest.mark.slow
 def test_a_file_for_any_size_names_its_sides(tmp_path):
     file = file_of("lightvfi-16", tmp_path)
     written = export(Order(str(file), tmp_path / "any.onnx", any_size=True, precision="fp16"))
@@ -185,7 +184,6 @@ def test_a_file_for_any_size_names_its_sides(tmp_path):
         assert decibels(run(backend, frames, HALF), straight(network, frames, HALF)) >= 55
 
 
-@pytest.mark.slow
 def test_a_program_that_knows_nothing_of_tween_runs_it(made):
     file, written = made
     frames, fed = inputs_for(zoo.load(file), SMALL, 0.3)

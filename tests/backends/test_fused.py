@@ -16,6 +16,8 @@ pytest.importorskip("openvino")
 pytest.importorskip("numba")
 from tween.backends.fused import FusedBackend, reading_order, suits
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 T = torch.tensor([0.3])
 BY_NUMBER = {version.number: version for version in VERSIONS}
 # one of each kind: no head, mask that is added, head, grouped, carried, five blocks, a grid left out
@@ -59,7 +61,6 @@ def both(model, size, t=T, batch=1):
 
 
 @pytest.mark.parametrize("number", KINDS)
-@pytest.mark.slow
 def test_it_shows_what_torch_shows(number):
     model = network(number)
     got, wanted, flow = both(model, at_least(model))
@@ -76,7 +77,6 @@ def test_coarser_grids():
     assert float((got - wanted).abs().max()) < 1e-4
 
 
-@pytest.mark.slow
 def test_each_picture_of_a_batch_has_its_own_instant():
     model = network("4.2")
     got, wanted, _ = both(model, at_least(model), torch.tensor([0.2, 0.9]), batch=2)
@@ -142,7 +142,6 @@ def test_the_second_start_compiles_nothing(monkeypatch):
     FusedBackend(model, at_least(model))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
 def test_bf16_keeps_45_db_where_flows_reach_20_pixels():
     model = network("4.25")
@@ -159,7 +158,6 @@ def test_each_channel_is_read_once(number):
         assert sorted(reading_order(version.features, count)) == list(range(count))
 
 
-@pytest.mark.slow
 def test_what_it_is_written_for():
     assert all(suits(build(version)) for version in VERSIONS)
     assert suits(build(BY_NUMBER["4.6"], scale=0.25))
@@ -207,7 +205,6 @@ def test_asked_for_in_vain(monkeypatch):
         prepare.choose(build(BY_NUMBER["4.6"]), backend="fused")
 
 
-@pytest.mark.slow
 def test_prepare_gives_it():
     model = network("4.2")
     backend = prepare.prepare(model, (20, 60), backend="fused", precision="fp32", label="rife-4.2@test")

@@ -32,6 +32,8 @@ from tween.models.exported import Card
 from tween.models.ir import IrSession, core
 from tween.models.model import Spec
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 SIZE = (64, 96)
 HALF = torch.tensor([0.5])
 PAIR = Spec(context=(0, 1), multiple=8)
@@ -95,7 +97,6 @@ def test_no_window_lies_across_a_cut(tmp_path):
     assert len(found[0].tensors(FOUR)) == 4
 
 
-@pytest.mark.slow
 def test_a_long_film_is_read_here_and_there(tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "SPOTS", 3)
     monkeypatch.setattr(calibrate, "WINDOWS", 9)
@@ -182,7 +183,6 @@ def kinds(nodes):
     return {node.get_type_name() for node in nodes}
 
 
-@pytest.mark.slow
 def test_convolutions_are_int8_and_heads_and_grids_are_not(made):
     graph = core().read_model(made.path)
     nodes, heads = int8.heavy(graph), int8.heads(graph)
@@ -209,7 +209,6 @@ def is_constant(node):
     return node.get_type_name() == "Constant"
 
 
-@pytest.mark.slow
 def test_the_engine_really_computes_in_int8(made):
     compiled = core().compile_model(made.path, "CPU", openvino.settings("fp32"))
     ran = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
@@ -240,7 +239,6 @@ def test_it_shows_what_the_network_shows(made, network):
     assert torch.equal(straight(made, frames, t), got)
 
 
-@pytest.mark.slow
 def test_interpolate_runs_it_and_says_int8(made, film, tmp_path, capfd):
     out = tmp_path / "out.mp4"
     assert main.main(["interpolate", str(film), "--times", "2", "--model", str(made.path), "-o", str(out)]) == 0
@@ -261,7 +259,6 @@ def test_the_command_tells_what_it_costs_and_gains_and_nncf_is_silent(told):
     assert len(shown.splitlines()) == 11
 
 
-@pytest.mark.slow
 def test_another_picture_is_not_kept(tmp_path, monkeypatch):
     installed()
     film = Clip(frames=12, size=(32, 48)).make(tmp_path / "film.mp4")
@@ -326,7 +323,6 @@ def plain(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_a_plain_file_of_openvino_is_a_model_too(plain):
     model = exported.read(plain)
     assert (model.card, model.spec.context, model.engine) == (CARD, (-1, 0, 1, 2), "openvino")
@@ -343,7 +339,6 @@ def test_a_plain_file_of_openvino_is_a_model_too(plain):
         IrSession(plain, "cuda")
 
 
-@pytest.mark.slow
 def test_a_file_that_is_none_of_ours_is_refused(plain, tmp_path):
     bare = tmp_path / "bare.xml"
     bare.write_bytes(plain.read_bytes())
@@ -364,7 +359,6 @@ def test_a_file_that_is_none_of_ours_is_refused(plain, tmp_path):
         zoo.load(tmp_path / "gone.xml")
 
 
-@pytest.mark.slow
 def test_heads_and_those_before_them():
     """The last convolution of this network makes the frame; it is fed by all others: two, for each of four frames."""
     graph = core().read_model(whole_to_onnx(long(), (32, 48)))

@@ -14,6 +14,8 @@ from tween.evaluate.subjects import enliven
 from tween.models import zoo
 from tween.models.classic import Blend
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 
 @pytest.fixture(scope="module")
 def pair():
@@ -22,7 +24,6 @@ def pair():
     return model, NcnnBackend(model, label="ifrnet-s@test")
 
 
-@pytest.mark.slow
 def test_it_is_within_a_thousandth_of_torch_at_any_size_and_time(pair):
     model, backend = pair
     assert isinstance(backend, Backend)
@@ -34,7 +35,6 @@ def test_it_is_within_a_thousandth_of_torch_at_any_size_and_time(pair):
         assert (got - straight(model, frames, t)).abs().max() <= 1e-3
 
 
-@pytest.mark.slow
 def test_what_was_shown_stays(pair):
     """ncnn's memory is its own: a frame is the caller's."""
     _, backend = pair
@@ -46,7 +46,6 @@ def test_what_was_shown_stays(pair):
     assert torch.equal(run(backend, frames, torch.tensor([0.5])), kept)
 
 
-@pytest.mark.slow
 def test_a_predictor_of_one_step_needs_no_t():
     torch.manual_seed(0)
     model = enliven(zoo.create("ifrvp-fast"))

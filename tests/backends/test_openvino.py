@@ -16,6 +16,8 @@ from tween.backends.openvino import OpenVinoBackend, settings
 from tween.errors import BadOption
 from tween.models.ifrnet import build
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 SIZE = (16, 24)
 HALF = torch.tensor([0.5])
 
@@ -41,7 +43,6 @@ def refuse(*_):
     raise AssertionError("exported again")
 
 
-@pytest.mark.slow
 def test_the_second_start_compiles_nothing(folder, monkeypatch, capfd):
     frames = moving(SIZE)
     first = run(OpenVinoBackend(small(), SIZE, label="a/small net"), frames, HALF)
@@ -54,7 +55,6 @@ def test_the_second_start_compiles_nothing(folder, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "foreign"])
-@pytest.mark.slow
 def test_a_damaged_entry_is_made_again_with_a_word(folder, filled, caplog, harm):
     model, frames = small(), moving(SIZE)
     shutil.copytree(filled, folder)
@@ -104,7 +104,6 @@ def test_a_fingerprint_is_of_all_that_counts():
     assert cache.fingerprint(full) != cache.fingerprint(half), "the scale is no weight, and counts"
 
 
-@pytest.mark.slow
 def test_verbs_that_hand_on_are_not_compiled():
     class Direct(Small):
         embed = Small.__mro__[1].embed
@@ -121,7 +120,6 @@ def test_verbs_that_hand_on_are_not_compiled():
     assert decibels(backend.render(scene, HALF), straight(small(), frames, HALF)) >= 95
 
 
-@pytest.mark.slow
 def test_threads_take_turns():
     model = small()
     backend = OpenVinoBackend(model, SIZE)
@@ -153,7 +151,6 @@ def precisions(model, hint):
     return {name: str(number) for names, number in told for name in str(names).split(",")}
 
 
-@pytest.mark.slow
 def test_what_leads_to_a_grid_stays_exact_in_bf16():
     """A CPU without bf16 imitates it, so this holds everywhere that the hint is heeded."""
     size = (16, 1280)
@@ -172,7 +169,6 @@ def test_what_leads_to_a_grid_stays_exact_in_bf16():
     assert {got[name] for name in exact & got.keys()} <= {"f32", "i32", "i64"}
 
 
-@pytest.mark.slow
 def test_ifrnet_in_bf16_keeps_45_db_where_flows_reach_20_pixels():
     model, frames = ifrnet_s(), moving((256, 448))
     with torch.inference_mode():

@@ -17,6 +17,8 @@ from tween.pipeline import journal
 from tween.pipeline.config import RenderConfig
 from tween.pipeline.recipe import render
 
+pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
+
 SEGMENT = 8
 WAYS = {
     "times": {"times": 3},
@@ -65,7 +67,6 @@ CLIPS = [
 
 
 @pytest.mark.parametrize(("way", "source"), CLIPS)
-@pytest.mark.slow
 def test_the_file_is_that_of_one_render(tmp_path, way, source):
     """Without loss, in mp4 and in a clock of milliseconds, in any order of the parts."""
     clip = with_cuts(tmp_path / source, frames=30)
@@ -85,7 +86,6 @@ def test_encoders_with_loss_make_the_same_bytes(tmp_path, codec):
     assert straight.read_bytes() == made.read_bytes()
 
 
-@pytest.mark.slow
 def test_drawings_on_twos(tmp_path):
     clip = on_twos(tmp_path / "twos.mp4", frames=30)
     options = {"times": 2, "repeats": "retime", "model": "blend", "codec": "ffv1"}
@@ -98,7 +98,6 @@ VARIABLE = [{"times": 2}, *(pytest.param(way, marks=pytest.mark.slow) for way in
 
 
 @pytest.mark.parametrize("way", VARIABLE, ids=str)
-@pytest.mark.slow
 def test_a_variable_rate(tmp_path, way):
     ticks, now, made = [], 0, random.Random(4)
     for _ in range(40):
@@ -109,7 +108,6 @@ def test_a_variable_rate(tmp_path, way):
     assert_same(straight, made)
 
 
-@pytest.mark.slow
 def test_sound_and_the_rest_are_copied_once(tmp_path):
     whole = Clip(
         frames=36, sound=["aac", "flac"], subtitles=["subrip"], chapters=[("one", 0, 1)], attachment="a.txt",
@@ -175,7 +173,6 @@ NETWORKS = ["ifrnet-s", "lightvfi", *(pytest.param(name, marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.slow
 def test_real_networks(tmp_path, name, monkeypatch):
     """Untrained, from one seed: what they show is noise, and the same noise."""
     monkeypatch.setattr(journal, "SEGMENT_FRAMES", 4)
@@ -187,7 +184,6 @@ def test_real_networks(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in zoo.entries() if zoo.signature(name).spec.predicts])
-@pytest.mark.slow
 def test_what_predicts_is_refused_by_name(tmp_path, name):
     clip = Clip(frames=30).make(tmp_path / "clip.mp4")
     model = name if not zoo.entry(name).trained else untrained(name, tmp_path)
