@@ -8,7 +8,6 @@ from clips import Clip
 from tween.batch.driver import Totals
 from tween.batch.film import Result
 from tween.batch.views import as_json, closing
-from tween.cli import batch as command
 from tween.cli.main import main
 
 DONE = Result("a.mp4", "out/a.mp4", "done", frames=100, resumed=40, notes=("a note",))
@@ -40,7 +39,7 @@ def inline(monkeypatch):
     sys.modules.pop("inline_pool", None)
     from inline_pool import run_inline
 
-    monkeypatch.setattr(command, "batch", lambda config, watch: run_inline(config, watch=watch))
+    monkeypatch.setattr("tween.batch.run.batch", lambda config, watch: run_inline(config, watch=watch))
 
 
 @pytest.mark.usefixtures("inline")
@@ -73,6 +72,6 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "batch", stopped)
+    monkeypatch.setattr("tween.batch.run.batch", stopped)
     assert main(["batch", str(tmp_path), "-o", str(tmp_path / "out"), "--times", "2"]) == 130
     assert "what is finished is kept: the same command goes on from there" in capsys.readouterr().err

@@ -52,6 +52,21 @@ def test_every_command_tells_its_options(name):
     assert f"usage: tween {name}" in done.stdout
 
 
+def test_what_a_command_can_do_is_told_without_torch():
+    """It takes seconds to import. (The others tell what hangs on it.)"""
+    names = ("interpolate", "predict", "train", "adapt", "batch", "serve", "flow", "extract", "demo", "weights")
+    look = f"""
+import contextlib, importlib, sys
+for name in {names}:
+    with contextlib.suppress(SystemExit):
+        importlib.import_module(f"tween.cli.{{name}}").run(["--help"])
+    assert "torch" not in sys.modules, name
+"""
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(f"usage: tween {name}" in done.stdout for name in names)
+
+
 def test_a_command_that_is_not_there():
     done = tween("interpolte")
     assert done.returncode == 2

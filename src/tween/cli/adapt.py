@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -15,11 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..models.lora_config import LoraConfig
 from ..pipeline.config import option
-from ..train.adapt import Adapted, adapt
-from ..train.adapt import Progress as Standing
 from ..train.adapt_config import AdaptConfig
 from .main import INTERRUPTED
 from .show import print_json, say
+
+if TYPE_CHECKING:
+    from ..train.adapt import Adapted
+    from ..train.adapt import Progress as Standing
 
 WORDS = {
     "looking": "looking for shots and motion",
@@ -73,6 +75,8 @@ class Adapt:
 def run(argv: Sequence[str]) -> int:
     """Parse, adapt, report. Returns the exit code: 130 if somebody stopped it."""
     args = tyro.cli(Adapt, args=list(argv), prog="tween adapt", config=(tyro.conf.FlagCreatePairsOff,))
+    from ..train.adapt import adapt
+
     hidden = args.quiet or args.json
     logging.basicConfig(level=logging.WARNING if hidden else logging.INFO, format="note: %(message)s")
     config = config_of(args)

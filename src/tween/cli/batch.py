@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import tyro
 
 from ..batch.config import BatchConfig
-from ..batch.run import batch
-from ..batch.views import as_json, closing, json_lines, table
 from .show import print_json, say
 
 
@@ -31,6 +29,9 @@ class Batch(BatchConfig):
 def run(argv: Sequence[str]) -> int:
     """Parse, render, report. Returns the exit code: 1 if a film failed or was damaged."""
     args = tyro.cli(Batch, args=list(argv), prog="tween batch", config=(tyro.conf.FlagCreatePairsOff,))
+    from ..batch.run import batch
+    from ..batch.views import as_json, closing, json_lines, table
+
     try:
         with table(hidden=args.quiet or args.json) as watch:
             totals = batch(args, json_lines if args.json else watch)

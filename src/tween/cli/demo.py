@@ -9,7 +9,6 @@ from typing import Annotated
 
 import tyro
 
-from ..pipeline import demo as scene
 from ..pipeline.config import option
 from .show import print_json, say
 
@@ -29,7 +28,9 @@ class DemoOptions:
 def run(argv: Sequence[str]) -> int:
     """Parse, make, report. Returns the exit code."""
     args = tyro.cli(DemoOptions, args=list(argv), prog="tween demo", config=(tyro.conf.FlagCreatePairsOff,))
-    made = scene.demo(args.output, model=args.model)
+    from ..pipeline.demo import demo
+
+    made = demo(args.output, model=args.model)
     words = (
         f"{made.clip} -> {made.smooth}: {made.report.frames_in} -> {made.report.frames_out} frames, "
         f"{made.report.fps:.1f} fps with {made.report.model}\n"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from ..pipeline.config import option
-from ..pipeline.extract import Extracted, extract
 from .show import print_json, say
+
+if TYPE_CHECKING:
+    from ..pipeline.extract import Extracted
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Extract:
 def run(argv: Sequence[str]) -> int:
     """Parse, extract each video, report. Returns the exit code."""
     args = tyro.cli(Extract, args=list(argv), prog="tween extract", config=(tyro.conf.FlagCreatePairsOff,))
+    from ..pipeline.extract import extract
+
     quiet = args.quiet or args.json
     results: list[Extracted] = []
     for video in args.videos:

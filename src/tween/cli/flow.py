@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..data.labels import Labels, beside
-from ..data.sets import open_set
 from ..pipeline.config import option
-from ..train.teacher import Standing, write_labels
 from .show import print_json, say
+
+if TYPE_CHECKING:
+    from ..train.teacher import Standing
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class Flow:
 def run(argv: Sequence[str]) -> int:
     """Parse, label, report. Returns the exit code."""
     args = tyro.cli(Flow, args=list(argv), prog="tween flow", config=(tyro.conf.FlagCreatePairsOff,))
+    from ..data.labels import Labels, beside
+    from ..data.sets import open_set
+    from ..train.teacher import write_labels
+
     quiet = args.quiet or args.json
     found = open_set(args.set, args.root, args.split)
     for note in found.notes:

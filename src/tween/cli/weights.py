@@ -9,7 +9,6 @@ from typing import Annotated
 
 import tyro
 
-from ..models import zoo
 from .show import print_json, say
 
 
@@ -33,6 +32,8 @@ def run(argv: Sequence[str]) -> int:
     args = tyro.extras.subcommand_cli_from_dict(
         {"import": Import}, args=list(argv), prog="tween weights", config=(tyro.conf.FlagCreatePairsOff,)
     )
+    from ..models import zoo
+
     found = zoo.adopt(args.file, name=args.name)
     name = f"{found.entry.name}@{found.weights.tag}"
     say(f"{args.file} is {name} from now on (licence: {found.weights.licence})", hidden=args.json)
