@@ -54,7 +54,7 @@ def test_every_command_tells_its_options(name):
 
 def test_what_a_command_can_do_is_told_without_torch():
     """It takes seconds to import. (The others tell what hangs on it.)"""
-    names = ("interpolate", "predict", "train", "adapt", "batch", "serve", "flow", "extract", "demo", "weights")
+    names = ("interpolate", "predict", "train", "adapt", "batch", "flow", "extract", "demo", "weights")
     look = f"""
 import contextlib, importlib, sys
 for name in {names}:
