@@ -203,6 +203,23 @@ def test_threads_are_shared_for_as_long():
     assert later == [6]
 
 
+def test_renders_beside_each_other_leave_the_threads_as_they_were():
+    torch.set_num_threads(4)
+    cv2.setNumThreads(3)
+    one, other = interpolator("dis", Times(2)), interpolator("tweennet", Times(2))
+    first, second = in_lanes(one), in_lanes(other)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1  # the other is at work
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    second.__exit__(None, None, None)
+    assert (cv2.getNumThreads(), torch.get_num_threads(), later) == (3, 4, [4])
+
+
 def test_free_memory_does_not_show(monkeypatch):
     """What DIS finds hangs on OpenCV's threads, so those hang on nothing that changes between two runs."""
     torch.set_num_threads(4)

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from threading import Lock
+from threading import Barrier, Lock
 from typing import Final, Generic, Protocol, TypeVar
 
 import torch
@@ -73,7 +73,11 @@ class Lanes:
 
     def __init__(self, count: int, threads: int) -> None:
         self.count, self.threads = count, threads
-        self._pool = ThreadPoolExecutor(count, "tween-lane", initializer=_compute_on, initargs=(threads,))
+        self._pool = ThreadPoolExecutor(count, "tween-lane")
+        before, all_there = torch.get_num_threads(), Barrier(count)
+        for told in [self._pool.submit(_compute_on, threads, all_there) for _ in range(count)]:
+            told.result()
+        torch.set_num_threads(before)  # what a lane says goes for threads to come, too
 
     def begin(self, pts: Sequence[Fraction], make: Callable[[], Iterable[Frame]]) -> list[Coming]:
         """Have frames made, that will be shown at `pts`."""
@@ -109,8 +113,10 @@ def _frame(one: Frame | Coming) -> Frame:
     return one if isinstance(one, Frame) else one.frame()
 
 
-def _compute_on(threads: int) -> None:
-    torch.set_num_threads(threads)  # of the thread that says so, and of those to come
+def _compute_on(threads: int, all_there: Barrier) -> None:
+    all_there.wait()  # each on a thread of its own
+    torch.get_num_threads()  # whoever never asked is given the process' number at its first tensor
+    torch.set_num_threads(threads)
 
 
 class Laned(Protocol):
@@ -122,19 +128,45 @@ class Laned(Protocol):
 
 @contextmanager
 def in_lanes(one: Laned) -> Iterator[None]:
-    """Give it as many lanes as its backend takes. For as long, they share the threads that torch and OpenCV had. A
-    search hangs on how many OpenCV has, so that those hang on nothing that changes between two runs, as free memory."""
-    cv2, threads, count = opencv(), torch.get_num_threads(), at_once(one.backend)
-    of_opencv = cv2.getNumThreads()
+    """Give it as many lanes as its backend takes; they share the threads that torch and OpenCV have. A search hangs on
+    how many OpenCV has, so that those hang on nothing that changes between two runs, as free memory."""
+    threads, count = torch.get_num_threads(), at_once(one.backend)
     if count > 1 and one.backend.spec.kept_behind is None:
         one.lanes = Lanes(count, max(1, threads // count))
-    if searches(one.backend):
-        cv2.setNumThreads(max(1, threads // MOST_AT_ONCE))
     try:
-        yield
+        if searches(one.backend):
+            with _OPENCV.on(max(1, threads // MOST_AT_ONCE)):
+                yield
+        else:
+            yield
     finally:
         if one.lanes is not None:
             one.lanes.close()
         one.lanes = None
-        cv2.setNumThreads(of_opencv)
-        torch.set_num_threads(threads)  # threads to come get as many as before
+
+
+class _OpenCvThreads:
+    """OpenCV has one number of threads for the whole process, where several renders may run."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = Lock(), 0, 0
+
+    @contextmanager
+    def on(self, threads: int) -> Iterator[None]:
+        """So many, until the last one has left."""
+        cv2 = opencv()
+        with self._lock:
+            if not self._users:
+                self._before = cv2.getNumThreads()
+            self._users += 1
+            cv2.setNumThreads(threads)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    cv2.setNumThreads(self._before)
+
+
+_OPENCV: Final = _OpenCvThreads()
