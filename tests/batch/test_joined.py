@@ -146,6 +146,7 @@ CONTEXTS = {
 @pytest.mark.parametrize("cuts", ["hold", pytest.param("off", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("times", [2, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_contexts_of_every_length(tmp_path, monkeypatch, context, cuts, times):
     frames, any_time = CONTEXTS[context]
     monkeypatch.setattr(zoo, "load", lambda *_, **__: Looking(frames, any_time=any_time).eval())

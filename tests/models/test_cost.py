@@ -10,7 +10,7 @@ from tween.models.cost import FIGURES, cost, parameters
 
 TRAINED = [name for name, row in zoo.entries().items() if row.trained]
 QUICK = [name for name in TRAINED if FIGURES.get(name, (0, 0))[1] < 200]
-LONG = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINED if name not in QUICK]
+LONG = [pytest.param(name, marks=pytest.mark.long) for name in TRAINED if name not in QUICK]
 
 
 @pytest.mark.parametrize("size", [(720, 1280), (256, 448), (512, 1024), (1088, 1920)], ids=str)

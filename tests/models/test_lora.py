@@ -412,7 +412,7 @@ def test_every_backend_sees_merged_weights(tmp_path, monkeypatch, backend):
     assert (seen[0] - seen[1]).abs().max() > 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_python_face_wears(tmp_path):
     """One file or several, by path or by text."""
     made, base = saved(tmp_path / "a.safetensors", much=0.2)

@@ -98,7 +98,7 @@ QUICK = {"ifrnet-t", "ifrvp-fast-any", "rife-4.6", "lightvfi-16"}
         if not zoo.create(p.values[0]).searches
     ],
 )
-@pytest.mark.slow
+@pytest.mark.long
 def test_openvino_renders_the_same(name, tmp_path, clip):
     same_but_for_rounding(name, "openvino", tmp_path, clip)
 

@@ -106,7 +106,7 @@ def failures(seeds, folder):
     return wrong, ends
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_some_damaged_files(tmp_path):
     wrong, ends = failures([*range(QUICK), *MET], tmp_path)
     assert not wrong, "\n".join(wrong)
