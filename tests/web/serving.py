@@ -160,7 +160,7 @@ def dripping(house, begin):
 def drip(wire, drop):
     """Send drops until the server has had enough."""
     wire.settimeout(0.2)
-    until = time.monotonic() + 8
+    until = time.monotonic() + 40
     while time.monotonic() < until:
         try:
             wire.sendall(drop)

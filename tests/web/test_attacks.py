@@ -170,14 +170,14 @@ def test_a_foreign_name_gets_nothing_even_with_the_token(guarded):
 )
 def test_a_head_that_does_not_come_is_not_waited_for(house, begin):
     begun = time.monotonic()
-    house.raw(begin.replace(b"PORT", str(house.port).encode()), timeout=6)
-    assert time.monotonic() - begun < 4
+    house.raw(begin.replace(b"PORT", str(house.port).encode()), timeout=40)
+    assert time.monotonic() - begun < 20  # it waits for two seconds; a busy machine is late
 
 
 def test_a_head_that_drips_is_not_waited_for(house):
     wire, begun = dripping(house, b"GET /about HTTP/1.1\r\n"), time.monotonic()
     drip(wire, b"X-A: b\r\n")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 20  # it waits for two seconds; a busy machine is late
 
 
 def test_a_second_head_that_drips_is_not_waited_for(house):
@@ -185,7 +185,7 @@ def test_a_second_head_that_drips_is_not_waited_for(house):
     assert status_of(wire.recv(1 << 16)) == 200
     begun = time.monotonic()
     drip(wire, b"GET /")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 20  # it waits for two seconds; a busy machine is late
 
 
 @pytest.mark.parametrize("path", ["/jobs?name=x.mp4", "/jobs/JOB/plan"])
@@ -199,7 +199,7 @@ def test_a_body_that_drips_is_given_up(house):
     own = (f"Host: 127.0.0.1:{house.port}", f"Origin: {house.origin}", "Content-Length: 100000")
     wire, begun = dripping(house, head("POST", "/jobs?name=x.mp4", *own)), time.monotonic()
     drip(wire, b"x")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 20  # it waits for two seconds; a busy machine is late
 
 
 def test_many_that_dawdle_do_not_keep_others_out(house):
