@@ -76,7 +76,8 @@ class OpenVinoBackend(Compiled):
                 return self._counted(Graph(core().import_model(io.BytesIO(stored), "CPU", config), names))
             except RuntimeError as error:
                 disk.drop(key, f"OpenVINO cannot read it ({error})")
-        compiled = core().compile_model(ready(to_onnx(piece, inputs), self.precision), "CPU", config)
+        graph = ready(to_onnx(piece, [x.float() for x in inputs]), self.precision)
+        compiled = core().compile_model(reading(graph, inputs[0].dtype), "CPU", config)
         disk.store(key, compiled.export_model().getvalue())
         return self._counted(Graph(compiled, names))
 
@@ -111,16 +112,14 @@ class Graph:
 
     def into(self, tensors: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """The same, written into tensors of the caller's: contiguous, of the outputs' shapes and types."""
-        import openvino as ov
-
         given = [tensor.detach().contiguous() for tensor in tensors]  # OpenVINO borrows memory: hold it
         request = self._requests.get()
         try:
             for place, tensor in zip(self._inputs, given, strict=True):
                 if place is not None:
-                    request.set_input_tensor(place, ov.Tensor(tensor.numpy(), True))
+                    request.set_input_tensor(place, borrowed(tensor))
             for place, tensor in enumerate(outputs):
-                request.set_output_tensor(place, ov.Tensor(tensor.numpy(), True))
+                request.set_output_tensor(place, borrowed(tensor))
             request.infer()
         finally:
             self._requests.put(request)
@@ -151,7 +150,32 @@ def settings(precision: str, at_once: int = 1) -> dict[str, Any]:
 
 def torch_type(element_type: Any) -> torch.dtype:
     """OpenVINO's name of a number -> torch's."""
+    if element_type.get_type_name() == "bf16":  # numpy has none
+        return torch.bfloat16
     return torch.from_numpy(np.empty(0, element_type.to_dtype())).dtype
+
+
+def borrowed(tensor: Tensor) -> Any:
+    """A contiguous tensor as OpenVINO's, in the same memory: who lends it holds it."""
+    import openvino as ov
+
+    if tensor.dtype == torch.bfloat16:
+        return ov.Tensor(tensor.view(torch.uint16).numpy(), ov.Shape(list(tensor.shape)), ov.Type.bf16)
+    return ov.Tensor(tensor.numpy(), True)
+
+
+def reading(model: Any, number: torch.dtype) -> Any:
+    """The same model, or one that reads and writes bf16 where these are the numbers."""
+    if number != torch.bfloat16:
+        return model
+    import openvino as ov
+
+    doors = ov.preprocess.PrePostProcessor(model)
+    for place in range(len(model.inputs)):
+        doors.input(place).tensor().set_element_type(ov.Type.bf16)
+    for place in range(len(model.outputs)):
+        doors.output(place).tensor().set_element_type(ov.Type.bf16)
+    return doors.build()
 
 
 def ready(onnx: bytes, precision: str) -> Any:

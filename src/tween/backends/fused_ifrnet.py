@@ -1,0 +1,173 @@
+"""IFRNet on the CPU with everything between its convolutions fused: OpenVINO computes, numba moves.
+
+    frames --centre--> encoder (OpenVINO) --+--> decoder 4 (OpenVINO) --> refine --> decoder 3 --> ... --> show --> frame
+
+What a convolution reads and writes are buffers that are made once, channels last, in bf16 where the engine is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import imported
+from ..models.ifrnet import IFRNet
+from ..models.model import Model, Tensors
+from .graph import Piece
+from .openvino import Graph, OpenVinoBackend
+from .rows import Rows
+
+
+class Pyramids(Piece):
+    """The encoder: two frames `[2, H, W, 3]`, less their mean -> their features, channels last, finest level first."""
+
+    def __init__(self, model: IFRNet) -> None:
+        super().__init__("pyramids")
+        self.encoder = model.encoder
+
+    def forward(self, frames: Tensor) -> Tensors:
+        return tuple(level.permute(0, 2, 3, 1) for level in self.encoder(frames.permute(0, 3, 1, 2)))
+
+
+class Corners(nn.Module):
+    """A transposed convolution (4x4, stride 2, padding 1) as one 2x2 convolution: nothing is multiplied by zeros.
+
+        o | o | o      A value o of the small picture lies amid four pixels of the large one. Around each corner
+        --+---+--      + between them are four pixels of the large picture (- and | pass between them) that look at
+        o | o | o      the same four values. So `[B, C, h, w]` -> `[B, 4 * out, h + 1, w + 1]`: pixel by pixel of a
+                       corner, from the top left; those beyond the border are nobody's.
+    """
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        kernel = layer.weight.detach()  # [in, out, 4, 4]
+        # Pixel a of a corner is 2 * corner - 1 + a; it sees value corner - 1 + s through tap 2 + a - 2 * s.
+        parts = [kernel[:, :, [2 + a, a]][..., [2 + b, b]].transpose(0, 1) for a in (0, 1) for b in (0, 1)]
+        self.weight = nn.Parameter(torch.cat(parts).contiguous(), requires_grad=False)
+        assert layer.bias is not None
+        self.bias = nn.Parameter(layer.bias.detach().repeat(4), requires_grad=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.conv2d(values, self.weight, self.bias, padding=1)
+
+
+class Refiner(Piece):
+    """A decoder `[1, h, w, C]` -> what it says, by corners, `[1, h + 1, w + 1, 4 * out]`."""
+
+    def __init__(self, model: IFRNet, level: int) -> None:
+        super().__init__(f"refiner{level}")
+        *layers, last = model.get_submodule(f"decoder{level}").get_submodule("convblock").children()
+        assert isinstance(last, nn.ConvTranspose2d)
+        self.layers, self.last = nn.Sequential(*layers), Corners(last)
+
+    def forward(self, known: Tensor) -> Tensor:
+        return self.last(self.layers(known.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+
+
+class Step(NamedTuple):
+    """One decoder, what it reads, what it says, and the flow that leads to it (none to the first)."""
+
+    graph: Graph
+    read: Tensor
+    said: Tensor
+    flow: Tensor
+
+
+class FusedIfrnet(OpenVinoBackend):
+    """IFRNet on the CPU.
+
+    Args:
+        model: at scale 1. It must not change afterwards.
+        size: (H, W) of the tensors, multiples of `spec.multiple`.
+        precision: `fp32`, or `bf16`: the convolutions and what they read and write in bf16; flows, warps and the frame
+            in f32.
+        label: the model's name, for the names of cached files.
+
+    Raises:
+        MissingPackage: no OpenVINO, or no numba.
+        BadOption: a precision other than these.
+    """
+
+    name = "fused"
+
+    def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
+        assert isinstance(model, IFRNet)
+        imported("numba", "numba", "--backend fused needs it", "pip install numba")
+        self._number = torch.bfloat16 if precision == "bf16" else torch.float32
+        super().__init__(model, size, precision=precision, label=label)
+
+    def relate(self, context: Sequence[Tensors]) -> Tensors:
+        """Both frames and their features: for each of a batch a row of bytes of its own."""
+        (first,), (second,) = context
+        with self._turn:
+            pairs = [self._related(both) for both in zip(first, second, strict=True)]
+        return tuple(torch.stack(parts) if len(parts) > 1 else parts[0][None] for parts in zip(*pairs, strict=True))
+
+    def render(self, scene: Tensors, t: Tensor) -> Tensor:
+        """A scene and `t` `[B]` -> `[B, 3, *size]` in [0, 1]."""
+        with self._turn:
+            return torch.stack([self._rendered(parts, float(when)) for *parts, when in zip(*scene, t, strict=True)])
+
+    def _warm_up(self) -> None:
+        from . import ifrnet_passes
+
+        assert isinstance(self._model, IFRNet)
+        self._passes, self._turn, self._in_rows = ifrnet_passes, Lock(), Rows()
+        model, (height, width) = self._model, self._size
+        self._centred = torch.zeros(2, height, width, 3, dtype=self._number)
+        self._encoder = self._made(Pyramids(model), [self._centred])
+        self._steps = [self._step(level) for level in range(model.levels, 0, -1)]
+        blank = torch.zeros(1, 3, *self._size)
+        self.render(self.relate([self.embed(blank)] * 2), torch.full((1,), 0.5))
+
+    def _step(self, level: int) -> Step:
+        """A decoder between its buffers."""
+        assert isinstance(self._model, IFRNet)
+        shape, coarsest = self._encoder.shapes[level - 1], level == self._model.levels
+        count = 2 * shape[3] + 1 if coarsest else 3 * shape[3] + 4
+        read = torch.zeros(1, *shape[1:3], count, dtype=self._number)
+        graph = self._made(Refiner(self._model, level), [read])
+        said = torch.empty(graph.shapes[0], dtype=self._number)
+        return Step(graph, read, said, torch.empty(0 if coarsest else shape[1] * shape[2] * 4))
+
+    def _related(self, frames: Sequence[Tensor]) -> Tensors:
+        """Two frames `[3, H, W]` -> both in rows of lanes, their mean, and the features of both, level by level."""
+        mean = sum(float(frame.mean()) for frame in frames) / 2
+        lanes = torch.empty(2, *self._size, 4)
+        for frame, read, out in zip(frames, self._centred, lanes, strict=True):
+            given = frame.detach().contiguous().numpy(), np.float32(mean), numbers(read), numbers(out)
+            self._in_rows(self._size[0], partial(self._passes.centre, *given))
+        return lanes, torch.tensor(mean), *self._encoder([self._centred])
+
+    def _rendered(self, scene: Sequence[Tensor], t: float) -> Tensor:
+        """What `_related` gives, and an instant -> `[3, H, W]`."""
+        lanes, mean, *levels = scene
+        begun = self._steps[0]
+        torch.cat((*levels[-1], torch.full_like(levels[-1][0, ..., :1], t)), -1, out=begun.read[0])
+        begun.graph.into([begun.read], [begun.said])
+        before = begun
+        for step, features in zip(self._steps[1:], reversed(levels[:-1]), strict=True):
+            size, count = tuple(features.shape[1:3]), (0,) * features.shape[3]
+            said, both = numbers(before.said), (numbers(features[0]), numbers(features[1]))
+            given = said, before.flow.numpy(), count, step.flow.numpy(), numbers(step.read)
+            self._in_rows(size[0], partial(self._passes.refine, size, both, *given))
+            step.graph.into([step.read], [step.said])
+            before = step
+        out = torch.empty(3, *self._size)
+        both = numbers(lanes[0]), numbers(lanes[1])
+        given = np.float32(mean), numbers(before.said), before.flow.numpy(), out.numpy()
+        self._in_rows(self._size[0], partial(self._passes.show, self._size, both, *given))
+        return out
+
+
+def numbers(tensor: Tensor) -> Any:
+    """A contiguous tensor, flat, as passes take it: float32, or the bits of bf16."""
+    flat = tensor.view(-1)
+    return flat.view(torch.uint16).numpy() if flat.dtype == torch.bfloat16 else flat.numpy()

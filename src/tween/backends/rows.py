@@ -1,0 +1,24 @@
+"""Threads that share a picture by rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+class Rows:
+    """As many threads as torch has, kept for the next picture."""
+
+    def __init__(self) -> None:
+        self._count = max(1, torch.get_num_threads())
+        self._threads = ThreadPoolExecutor(self._count, "tween-rows")
+
+    def __call__(self, count: int, work: Callable[[tuple[int, int]], None]) -> None:
+        """Do a picture of so many rows, each thread some of them: `work` takes (first, behind the last)."""
+        parts = min(count, 2 * self._count)
+        edges = [count * k // parts for k in range(parts + 1)]
+        for _ in self._threads.map(work, itertools.pairwise(edges)):
+            pass
