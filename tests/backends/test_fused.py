@@ -4,11 +4,14 @@ import threading
 
 import pytest
 import torch
-from networks import decibels, ifrnet_s, lively, moving, run, straight
+from networks import decibels, lively, moving, run, straight
 
 from tween.backends import machine, openvino, prepare
 from tween.backends.openvino import has_bf16
 from tween.errors import Conflict, MissingPackage
+from tween.models import zoo
+from tween.models.ifrnet import SIZES
+from tween.models.ifrnet import build as ifrnet
 from tween.models.rife import build
 from tween.models.rife_versions import VERSIONS
 
@@ -162,7 +165,9 @@ def test_what_it_is_written_for():
     assert all(suits(build(version)) for version in VERSIONS)
     assert suits(build(BY_NUMBER["4.6"], scale=0.25))
     assert not suits(build(BY_NUMBER["4.6"], scale=2.0))  # half pixels
-    assert not suits(ifrnet_s())
+    assert all(suits(ifrnet(size, 1.0)) for size in SIZES)
+    assert not suits(ifrnet("s", 0.5))
+    assert not suits(zoo.create("ifrvp"))
 
 
 # ---- what `prepare` makes of it
@@ -196,8 +201,8 @@ def test_auto_on_half_pixels_takes_the_plain_road(monkeypatch):
 
 def test_asked_for_in_vain(monkeypatch):
     packages(monkeypatch, "openvino", "numba")
-    with pytest.raises(Conflict, match="--backend fused for ifrnet; it is written for RIFE 4"):
-        prepare.choose(ifrnet_s(), backend="fused")
+    with pytest.raises(Conflict, match=r"--backend fused for ifrnet; it is written for RIFE 4.* IFRNet at --scale 1"):
+        prepare.choose(ifrnet("s", 0.5), backend="fused")
     with pytest.raises(Conflict, match="--backend fused for rife; it is written for RIFE 4, at --scale 1 or less"):
         prepare.choose(build(BY_NUMBER["4.6"], scale=4.0), backend="fused")
     packages(monkeypatch, "openvino")

@@ -12,9 +12,7 @@ and writes are buffers that are made once.
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
@@ -25,27 +23,40 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import imported
+from ..models.ifrnet import IFRNet
 from ..models.model import Model, Tensors
 from ..models.rife import Block, Rife
 from ..ops.resize import neighbours
+from .corners import Corners
+from .fused_ifrnet import FusedIfrnet
 from .graph import Piece
 from .openvino import Graph, OpenVinoBackend
+from .rows import Rows, numbers
 
 Numbers = npt.NDArray[np.float32]
 NONE = np.full(6, -1, np.int64)  # where no block was before
 
 
 def suits(model: Model) -> bool:
-    """True for the networks that this is written for: RIFE that looks one way through time, on whole grids."""
-    return isinstance(model, Rife) and not model.ensemble and all(scale == int(scale) for scale in model.scales)
+    """True for the networks that this is written for: RIFE that looks one way through time, on whole grids; IFRNet on
+    frames as they are."""
+    if isinstance(model, Rife):
+        return not model.ensemble and all(scale == int(scale) for scale in model.scales)
+    return type(model) is IFRNet and model.scale == 1
+
+
+def fused(model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> OpenVinoBackend:
+    """The engine written for a network that `suits`; arguments as theirs."""
+    engine = FusedIfrnet if isinstance(model, IFRNet) else FusedBackend
+    return engine(model, size, precision=precision, label=label)
 
 
 class Features(Piece):
-    """The head as a graph: a frame `[1, 3, H, W]` -> `[1, H, W, features]`."""
+    """The head as a graph: a frame `[1, 3, H, W]` -> its features, by corners, channels last."""
 
     def __init__(self, model: Rife) -> None:
         super().__init__("features")
-        self.head = model.encode
+        self.head = by_corners(copy.deepcopy(model.encode))
 
     def forward(self, frame: Tensor) -> Tensor:
         return self.head(frame).permute(0, 2, 3, 1)
@@ -54,8 +65,8 @@ class Features(Piece):
 class Stack(Piece):
     """A block's convolutions as a graph, its channels in the order in which `passes` has them.
 
-    `[1, H / grid, W / grid, C]` -> what the last convolution gives, before a shuffle: channels last, those that nobody
-    reads left out.
+    `[1, H / grid, W / grid, C]` -> what the last convolution gives, by corners and before a shuffle: channels last,
+    those that nobody reads left out.
 
     Args:
         index: of the block.
@@ -75,8 +86,7 @@ class Stack(Piece):
         last.weight = nn.Parameter(last.weight[:, kept].contiguous(), requires_grad=False)
         if last.bias is not None:
             last.bias = nn.Parameter(last.bias[kept].contiguous(), requires_grad=False)
-        if shuffles:
-            self.layers[2] = last
+        self.layers[2] = Corners(last)
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.layers(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -88,6 +98,14 @@ class Stack(Piece):
     @staticmethod
     def _last(layers: nn.Module) -> nn.ConvTranspose2d:
         return next(layer for layer in layers.modules() if isinstance(layer, nn.ConvTranspose2d))
+
+
+def by_corners(head: nn.Module) -> nn.Module:
+    """A head, changed: its last convolution leaves corners."""
+    name, last = list(head.named_children())[-1]
+    assert isinstance(last, nn.ConvTranspose2d)
+    setattr(head, name, Corners(last))
+    return head
 
 
 def reading_order(features: int, count: int) -> list[int]:
@@ -148,7 +166,7 @@ class Step(NamedTuple):
 
 def level(size: tuple[int, int], cell: int, shuffled: bool, shape: Sequence[int]) -> tuple[int, int, int, int, int]:
     """A row of `levels` but for the offset: height, width, pixels a cell, 1 if shuffled, channels a cell."""
-    return size[0] // cell, size[1] // cell, cell, int(shuffled), int(shape[-1]) // (4 if shuffled else 1)
+    return size[0] // cell, size[1] // cell, cell, int(shuffled), int(shape[-1]) // (16 if shuffled else 4)
 
 
 class FusedBackend(OpenVinoBackend):
@@ -168,8 +186,10 @@ class FusedBackend(OpenVinoBackend):
     name = "fused"
 
     def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
+        assert isinstance(model, Rife)
         assert suits(model)
         imported("numba", "numba", "--backend fused needs it", "pip install numba")
+        self._number = torch.bfloat16 if precision == "bf16" else torch.float32
         super().__init__(model, size, precision=precision, label=label)
 
     def embed(self, frame: Tensor) -> Tensors:
@@ -191,9 +211,7 @@ class FusedBackend(OpenVinoBackend):
         from . import passes
 
         model, version = self._network(), self._network().version
-        self._passes, self._turn = passes, Lock()
-        self._cores = max(1, torch.get_num_threads())
-        self._threads = ThreadPoolExecutor(self._cores, "tween-rows")
+        self._passes, self._turn, self._in_rows = passes, Lock(), Rows()
         frames, summed = 3 + version.features, 4 if version.renews_mask else 5
         counts = frames, 4 * -(-frames // 4), summed, 5 + version.carried - summed
         assert counts[1] <= frames + 1  # else the passes would write behind a row
@@ -215,7 +233,7 @@ class FusedBackend(OpenVinoBackend):
         model, (height, width) = self._network(), self._size
         grids = [int(scale) for scale in model.scales]
         inputs = [(height // grid, width // grid, model.version.inputs(k)) for k, grid in enumerate(grids)]
-        read = torch.empty(max(rows * cells * count for rows, cells, count in inputs))
+        read = torch.empty(max(rows * cells * count for rows, cells, count in inputs), dtype=self._number)
         graphs = [self._stack(k, shape) for k, shape in enumerate(inputs)]
         levels, offset = np.zeros((len(grids), 6), np.int64), 0
         for index, (grid, graph) in enumerate(zip(grids, graphs, strict=True)):
@@ -223,7 +241,7 @@ class FusedBackend(OpenVinoBackend):
             assert isinstance(block, Block)
             levels[index] = offset, *level(self._size, grid * block.coarser, block.coarser == 1, graph.shapes[0])
             offset += int(np.prod(graph.shapes[0]))
-        self._lows = torch.empty(offset)
+        self._lows = torch.empty(offset, dtype=self._number)
         keeps = any(grid <= 2 for grid in grids[1:])
         self._motion = np.empty(height * width * len(self._channels.summed) if keeps else 0, np.float32)
         steps, summed = [], 0
@@ -242,38 +260,33 @@ class FusedBackend(OpenVinoBackend):
         block = model.get_submodule(f"block{index}")
         assert isinstance(block, Block)
         used = 5 + (model.version.carried if index + 1 < len(model.scales) else 0)
-        return self._made(Stack(index, block, model.version.features, used), [torch.zeros(1, *shape)])
+        return self._made(
+            Stack(index, block, model.version.features, used), [torch.zeros(1, *shape, dtype=self._number)]
+        )
 
     def _embedded(self, frame: Tensor) -> Tensor:
         """`[3, H, W]` -> `[H, W, lanes]`."""
         height, width = self._size
-        features = self._head([frame[None]])[0][0] if self._head else torch.empty(height, width, 0)
+        features = self._head([frame[None]])[0] if self._head else torch.empty(0)
         out = torch.empty(height, width, len(self._channels.lanes))
-        given = frame.detach().contiguous().numpy(), features.numpy()
-        self._in_rows(height, partial(self._passes.pack, *given, self._channels.lanes, out.view(-1).numpy()))
+        given = frame.detach().contiguous().numpy(), numbers(features), self._channels, numbers(out)
+        self._in_rows(height, partial(self._passes.pack, *given))
         return out
 
     def _rendered(self, pictures: Sequence[Tensor], t: float) -> Tensor:
         """Two rows of channels and an instant -> `[3, H, W]`."""
-        size, lows = self._size, self._lows.numpy()
-        both = tuple(picture.reshape(-1).numpy() for picture in pictures)
+        size, lows = self._size, numbers(self._lows)
+        both = tuple(numbers(picture.contiguous()) for picture in pictures)
         total = np.empty(0, np.float32)  # of what the blocks said, once one keeps it
         for step in self._steps:
             gap = step.gap
             if gap.keeps and not total.size:
                 total = self._motion
                 total[:] = 0
-            known, into = gap.known(self._passes, total, lows), step.read.view(-1).numpy()
+            known, into = gap.known(self._passes, total, lows), numbers(step.read)
             how = gap.grid, int(gap.keeps), np.float32(t), self._channels
             self._in_rows(size[0] // gap.grid, partial(self._passes.look, size, both, known, *how, into))
             step.graph.into([step.read], [step.said])
         known, out = self._end.known(self._passes, total, lows), torch.empty(3, *size)
         self._in_rows(size[0], partial(self._passes.show, size, both, known, self._channels, out.numpy()))
         return out
-
-    def _in_rows(self, count: int, work: Callable[[tuple[int, int]], None]) -> None:
-        """Do a picture of so many rows, each thread some of them."""
-        parts = min(count, 2 * self._cores)
-        edges = [count * k // parts for k in range(parts + 1)]
-        for _ in self._threads.map(work, itertools.pairwise(edges)):
-            pass

@@ -1,6 +1,6 @@
 """IFRNet on the CPU with everything between its convolutions fused: OpenVINO computes, numba moves.
 
-    frames --centre--> encoder (OpenVINO) --+--> decoder 4 (OpenVINO) --> refine --> decoder 3 --> ... --> show --> frame
+    frames --centre--> encoder (OpenVINO) --> decoder 4 (OpenVINO) --> refine --> decoder 3 --> ... --> show --> frame
 
 What a convolution reads and writes are buffers that are made once, channels last, in bf16 where the engine is.
 """
@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import imported
 from ..models.ifrnet import IFRNet
 from ..models.model import Model, Tensors
+from .corners import Corners
 from .graph import Piece
 from .openvino import Graph, OpenVinoBackend
-from .rows import Rows
+from .rows import Rows, numbers
 
 
 class Pyramids(Piece):
@@ -34,28 +34,6 @@ class Pyramids(Piece):
 
     def forward(self, frames: Tensor) -> Tensors:
         return tuple(level.permute(0, 2, 3, 1) for level in self.encoder(frames.permute(0, 3, 1, 2)))
-
-
-class Corners(nn.Module):
-    """A transposed convolution (4x4, stride 2, padding 1) as one 2x2 convolution: nothing is multiplied by zeros.
-
-        o | o | o      A value o of the small picture lies amid four pixels of the large one. Around each corner
-        --+---+--      + between them are four pixels of the large picture (- and | pass between them) that look at
-        o | o | o      the same four values. So `[B, C, h, w]` -> `[B, 4 * out, h + 1, w + 1]`: pixel by pixel of a
-                       corner, from the top left; those beyond the border are nobody's.
-    """
-
-    def __init__(self, layer: nn.ConvTranspose2d) -> None:
-        super().__init__()
-        kernel = layer.weight.detach()  # [in, out, 4, 4]
-        # Pixel a of a corner is 2 * corner - 1 + a; it sees value corner - 1 + s through tap 2 + a - 2 * s.
-        parts = [kernel[:, :, [2 + a, a]][..., [2 + b, b]].transpose(0, 1) for a in (0, 1) for b in (0, 1)]
-        self.weight = nn.Parameter(torch.cat(parts).contiguous(), requires_grad=False)
-        assert layer.bias is not None
-        self.bias = nn.Parameter(layer.bias.detach().repeat(4), requires_grad=False)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.conv2d(values, self.weight, self.bias, padding=1)
 
 
 class Refiner(Piece):
@@ -165,9 +143,3 @@ class FusedIfrnet(OpenVinoBackend):
         given = np.float32(mean), numbers(before.said), before.flow.numpy(), out.numpy()
         self._in_rows(self._size[0], partial(self._passes.show, self._size, both, *given))
         return out
-
-
-def numbers(tensor: Tensor) -> Any:
-    """A contiguous tensor, flat, as passes take it: float32, or the bits of bf16."""
-    flat = tensor.view(-1)
-    return flat.view(torch.uint16).numpy() if flat.dtype == torch.bfloat16 else flat.numpy()

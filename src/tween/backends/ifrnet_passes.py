@@ -5,7 +5,7 @@
     show     what the last decoder said     -> the frame
 
 Pictures are `[H, W, C]`, flat. What convolutions read and write is float32, or bf16 as its bits (uint16); flows are
-float32. What a decoder said lies by corners: see `Corners` in `fused_ifrnet`. A pass does the rows it is told to.
+float32. What a decoder said lies by corners: see `corners`. A pass does the rows it is told to.
 Importing this needs numba.
 """
 
@@ -15,52 +15,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from ..ops.jit import FAST, F, U, compiled, corners, inlined
+from ..ops.jit import F, U, compiled, corners, inlined
+from .bits import load, pixel, row_of, store
 
 ONE, TWO, THREE, FOUR = U(1), U(2), U(3), U(4)
-I: Any = np.uint32
-INLINE: Any = {"forceinline": True, "fastmath": FAST, "error_model": "numpy"}
-
-
-def load(numbers: Any, at: int) -> Any:
-    """A number of an array of float32, or of the bits of bf16, as float32."""
-    raise NotImplementedError
-
-
-def store(numbers: Any, at: int, value: float) -> None:
-    """Put a float32 into such an array, to the nearest."""
-    raise NotImplementedError
-
-
-def _bits_loaded(numbers, at):  # type: ignore[no-untyped-def]
-    return I(I(numbers[at]) << I(16)).view(F)  # numba makes uint64 of every shift
-
-
-def _loaded(numbers, at):  # type: ignore[no-untyped-def]
-    return numbers[at]
-
-
-def _bits_stored(numbers, at, value):  # type: ignore[no-untyped-def]
-    bits = F(value).view(I)
-    even = I(I(bits >> I(16)) & I(1))
-    numbers[at] = np.uint16(I(I(bits + I(0x7FFF)) + even) >> I(16))
-
-
-def _stored(numbers, at, value):  # type: ignore[no-untyped-def]
-    numbers[at] = F(value)
-
-
-@overload(load, jit_options=INLINE)
-def _load(numbers, at):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return _bits_loaded if numbers.dtype == types.uint16 else _loaded
-
-
-@overload(store, jit_options=INLINE)
-def _store(numbers, at, value):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return _bits_stored if numbers.dtype == types.uint16 else _stored
 
 
 @compiled
@@ -78,20 +37,6 @@ def centre(frame: Any, mean: float, read: Any, lanes: Any, rows: Any) -> None:
 
 
 @inlined
-def corner_of(width: int, y: int, channels: int) -> Any:
-    """Where the row of corners of a row of pixels begins in what a decoder said, and how long a corner is."""
-    step = FOUR * U(channels)
-    line = U(width // 2 + 1) * step
-    return ((U(y) + ONE) >> ONE) * line + ((U(y) + ONE) & ONE) * TWO * U(channels), step
-
-
-@inlined
-def pixel(start: int, step: int, channels: int, x: int) -> int:
-    """Where a pixel begins along that row."""
-    return start + ((U(x) + ONE) >> ONE) * step + ((U(x) + ONE) & ONE) * U(channels)
-
-
-@inlined
 def flow_row(size: Any, said: Any, channels: int, before: Any, y: int, row: Any, flow: Any, start: int) -> None:
     """A row of flow, from `flow[start]` on: what the decoder says in its first four channels, and twice the flow
     before, from a grid half as fine, if there is one.
@@ -101,7 +46,7 @@ def flow_row(size: Any, said: Any, channels: int, before: Any, y: int, row: Any,
         row: room for a row of the flow before.
     """
     height, width = U(size[0]), U(size[1])
-    begin, step = corner_of(size[1], y, channels)
+    begin, step = row_of(size[1], y, channels)
     for x in range(size[1]):
         at = pixel(begin, step, channels, x)
         for k in range(4):
@@ -153,7 +98,7 @@ def refine(size: Any, pictures: Any, said: Any, before: Any, features: Any, flow
     for y in range(rows[0], rows[1]):
         start = U(y) * U(width) * FOUR
         flow_row(size, said, 4 + count, before, y, row, flow, start)
-        begin, step = corner_of(width, y, 4 + count)
+        begin, step = row_of(width, y, 4 + count)
         for x in range(width):
             at, here = pixel(begin, step, 4 + count, x) + FOUR, start + U(x) * FOUR
             to = (U(y) * U(width) + U(x)) * U(3 * count + 4)
@@ -181,7 +126,7 @@ def show(size: Any, pictures: Any, mean: float, said: Any, before: Any, out: Any
     row, flow, mask = np.empty(2 * width, F), np.empty(4 * width, F), np.empty(width, F)
     for y in range(rows[0], rows[1]):
         flow_row(size, said, 8, before, y, row, flow, U(0))
-        begin, step = corner_of(width, y, 8)
+        begin, step = row_of(width, y, 8)
         for x in range(width):
             mask[x] = load(said, pixel(begin, step, 8, x) + FOUR)
         for x in range(width):

@@ -4,14 +4,15 @@
     look     both frames, the motion -> what a block reads: both frames warped and shrunk, motion, mask, carried, t
     show     both frames, the motion -> the frame
 
-Pictures are `[H, W, C]`, flat, float32: what a pixel needs lies together, so that a warp reads four short rows where
-it would read a number in each of four places in every plane. Nothing is warped that is not looked at: on a grid of 8
-pixels a block sees the mean of the four pixels in the middle of each cell, and only those are computed. These pixels
-are the "points" below: two a cell and axis, or one on a grid of 1.
+Pictures are `[H, W, C]`, flat, float32; what convolutions read and write is bf16 where they are. What a pixel needs
+lies together, so that a warp reads four short rows where it would read a number in each of four places in every plane.
+Nothing is warped that is not looked at: on a grid of 8 pixels a block sees the mean of the four pixels in the middle of
+each cell, and only those are computed. These are the "points" below: two a cell and axis, or one on a grid of 1.
 
-`lows` holds what the blocks said, as their last convolutions left it. `levels` says where, a row each: offset, height,
-width, pixels of the frame a cell, 1 where four neighbours share a place (a shuffle that is still to come) and 0 where
-not, channels a cell. The channels are the flow (x, y to frame 0, x, y to frame 1, in cells), the mask, what is carried.
+`lows` holds what the blocks said, as their last convolutions left it: by corners (`corners`). `levels` says where, a
+row each: offset, height, width, pixels of the frame a cell, 1 where four neighbours share a place (a shuffle that is
+still to come) and 0 where not, channels a cell. The channels are the flow (x, y to frame 0, x, y to frame 1, in cells),
+the mask, what is carried.
 
 A pass does the rows it is told to. What is as long as a tuple has a length that is known when it compiles; four results
 are made before the first is stored, so that LLVM makes a vector of them. Importing this needs numba.
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ops.jit import F, U, compiled, corners, inlined
+from .bits import load, pixel, row_of, store
 
 ONE, TWO, THREE, FOUR = U(1), U(2), U(3), U(4)
 
@@ -68,23 +70,24 @@ class Channels(NamedTuple):
 
 
 @compiled
-def pack(frame: Any, features: Any, lanes: Any, out: Any, rows: Any) -> None:
-    """Planes `[3, H, W]` and rows `[H, W, F]` -> rows of 3 + F channels, zeros behind.
+def pack(frame: Any, features: Any, channels: Any, out: Any, rows: Any) -> None:
+    """Planes `[3, H, W]` and features by corners -> rows of `lanes`, zeros behind.
 
     Args:
-        lanes: a tuple as long as a row of `out`.
+        channels: a `Channels`.
         rows: (first, behind the last), those to do.
     """
-    width, count = features.shape[1], features.shape[2]
+    width, lanes, count = frame.shape[2], len(channels.lanes), len(channels.frames) - 3
     for y in range(rows[0], rows[1]):
+        start, step = row_of(width, y, count)
         for x in range(width):
-            at = (y * width + x) * len(lanes)
+            at, there = (U(y) * U(width) + U(x)) * U(lanes), pixel(start, step, count, x)
             for k in range(3):
-                out[at + k] = frame[k, y, x]
+                out[at + U(k)] = frame[k, y, x]
             for k in range(count):
-                out[at + 3 + k] = features[y, x, k]
-            for k in range(3 + count, len(lanes)):
-                out[at + k] = 0
+                out[at + U(3 + k)] = load(features, there + U(k))
+            for k in range(3 + count, lanes):
+                out[at + U(k)] = 0
 
 
 @inlined
@@ -97,16 +100,17 @@ def lerp_rows(lows: Any, level: Any, y: float, first: int, channels: Any, unit: 
     v1 = min(v0 + ONE, height - ONE)
     low = (v - F(v0)) * F(unit)
     top = F(unit) - low
-    step = size << (TWO * shuffled)  # from one place to the next
-    line = (width >> shuffled) * step
+    lot = size << (TWO * shuffled)  # of numbers in a place
+    above, step = row_of(width >> shuffled, v0 >> shuffled, lot)
+    below, _ = row_of(width >> shuffled, v1 >> shuffled, lot)
     start = U(level[0]) + U(first)
-    above = start + (v0 >> shuffled) * line + ((v0 & shuffled) << ONE) * size
-    below = start + (v1 >> shuffled) * line + ((v1 & shuffled) << ONE) * size
+    above += start + ((v0 & shuffled) << ONE) * size
+    below += start + ((v1 & shuffled) << ONE) * size
     for u in range(width):
-        at = (U(u) >> shuffled) * step + (U(u) & shuffled) * size
+        at = pixel(U(0), step, lot, U(u) >> shuffled) + (U(u) & shuffled) * size
         to = U(u) * U(len(channels))
         for k in range(len(channels)):
-            row[to + U(k)] = top * lows[above + at + U(k)] + low * lows[below + at + U(k)]
+            row[to + U(k)] = top * load(lows, above + at + U(k)) + low * load(lows, below + at + U(k))
 
 
 @inlined
@@ -259,25 +263,28 @@ def look(
     margin = 0 if grid == 1 else grid // 2 - 1
     row, kept = np.empty(width * len(summed), F), np.empty(width * (len(carried) + 1), F)
     here = np.zeros(cells * points * len(summed), F)
+    moved = U(2 * len(frames))
+    line = np.empty(cells * int(length) + 1, F)  # one row of `out`; what pads the last frame's last pixel lies behind
     for i in range(rows[0], rows[1]):
-        start = U(i) * U(cells) * length
-        moved = start + U(2 * len(frames))
         for point in range(points):
             y = i * grid + margin + point
             if begun:
                 motion_row(known, width, y, keeps, summed, row, here)
-            frames_row(size, pictures, y, grid, margin, points, point > 0, channels, here, out, start, length)
+            frames_row(size, pictures, y, grid, margin, points, point > 0, channels, here, line, U(0), length)
             if begun:  # behind the frames, whose padding lies on it
-                sums_row(cells, grid, points, point > 0, summed, here, out, moved, length)
+                sums_row(cells, grid, points, point > 0, summed, here, line, moved, length)
         if begun:
             lerp_rows(known.lows, known.last, (F(i) + F(0.5)) * F(grid) - F(0.5), len(summed), carried, 1.0, kept)
             after = moved + U(len(summed))
             for j in range(cells):
                 left, right = known.middles[0, j], known.middles[1, j]
                 for k in range(len(carried)):
-                    out[after + U(j) * length + U(k)] = between(kept, left, right, known.parts[j], len(carried), k)
+                    line[after + U(j) * length + U(k)] = between(kept, left, right, known.parts[j], len(carried), k)
         for j in range(cells):
-            out[start + U(j + 1) * length - ONE] = t
+            line[U(j + 1) * length - ONE] = t
+        start = U(i) * U(cells) * length
+        for k in range(U(cells) * length):
+            store(out, start + U(k), line[U(k)])
 
 
 @compiled

@@ -102,9 +102,9 @@ def prepare(
 
         return FileBackend(model, canvas.size, device=choice.device)
     if choice.backend == "fused":
-        from .fused import FusedBackend
+        from .fused import fused
 
-        return FusedBackend(model, canvas.size, precision=choice.precision, label=label)
+        return fused(model, canvas.size, precision=choice.precision, label=label)
     if choice.backend == "openvino":
         from .openvino import OpenVinoBackend
 
@@ -293,7 +293,7 @@ def _compiling(model: Model, engine: str, device: str) -> tuple[str, str]:
         raise Conflict(f"--backend {engine} with --device {device}", f"{called} runs on the CPU here", "--device cpu")
     _must_compile(model, engine)
     if not _can(model, engine):
-        need = "it is written for RIFE 4, at --scale 1 or less, without an ensemble"
+        need = "it is written for RIFE 4, at --scale 1 or less, without an ensemble, and for IFRNet at --scale 1"
         raise Conflict(f"--backend {engine} for {family(model)}", need, "--backend openvino")
     return engine, "as asked"
 

@@ -1,12 +1,14 @@
-"""Threads that share a picture by rows."""
+"""What passes work on and who does it: flat numbers, and threads that share a picture by rows."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class Rows:
@@ -22,3 +24,9 @@ class Rows:
         edges = [count * k // parts for k in range(parts + 1)]
         for _ in self._threads.map(work, itertools.pairwise(edges)):
             pass
+
+
+def numbers(tensor: Tensor) -> Any:
+    """A contiguous tensor, flat, as passes take it: float32, or the bits of bf16."""
+    flat = tensor.view(-1)
+    return flat.view(torch.uint16).numpy() if flat.dtype == torch.bfloat16 else flat.numpy()
