@@ -61,23 +61,17 @@ class Gates(nn.Module):
         return self.tell(x)
 
 
-class TweenNet(Dis):
-    """What `dis` shows, along motion that is bent as far as a network believes. Any t.
+class Searching(Dis):
+    """What sees four frames and searches motion between them, each search made once.
 
-    All but the network runs on the CPU, on OpenCV's threads, whatever device the frames are on; where gradients are
-    wanted, all but the search where the frames are. Frames -1 and 2 that repeat 0 and 1, as at a clip's ends and at
-    cuts, say nothing of how motion bends.
-
-    Args:
-        width: channels of the network.
-        depth: layers of it.
+    The search runs on the CPU, on OpenCV's threads, whatever device the frames are on. Frames -1 and 2 that repeat 0
+    and 1, as at a clip's ends and at cuts, say nothing of how motion bends.
     """
 
     spec = Spec(context=(-1, 0, 1, 2), multiple=16, half=False, even=True)
 
-    def __init__(self, width: int = 32, depth: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.gates = Gates(width, depth)
         self.searched = Searches()
 
     def embed(self, frame: Tensor) -> Tensors:
@@ -93,13 +87,33 @@ class TweenNet(Dis):
         motion, bent = bends(self.searched, [luma for _, _, luma, _ in context])
         return *context[1], *context[2], torch.from_numpy(motion), torch.from_numpy(bent)
 
+
+def found_at(scene: Tensors, t: Tensor) -> list[Sought]:
+    """What a scene of `Searching` says of each of its pictures at `t` `[B]`."""
+    (_, *seen, half), (_, *last_seen, last_half), (motion, bent) = scene[:4], scene[4:8], scene[8:]
+    halves = zip(half.numpy(), last_half.numpy(), strict=True)
+    each = zip(views(*seen), views(*last_seen), halves, motion.numpy(), bent.numpy(), t.tolist(), strict=True)
+    return [sought(*one) for one in each]
+
+
+class TweenNet(Searching):
+    """What `dis` shows, along motion that is bent as far as a network believes. Any t.
+
+    All but the network runs on the CPU; where gradients are wanted, all but the search where the frames are.
+
+    Args:
+        width: channels of the network.
+        depth: layers of it.
+    """
+
+    def __init__(self, width: int = 32, depth: int = 3) -> None:
+        super().__init__()
+        self.gates = Gates(width, depth)
+
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `bent`, what is
         seen along the bent motion alone."""
-        (first, *seen, half), (last, *last_seen, last_half), (motion, bent) = scene[:4], scene[4:8], scene[8:]
-        halves = zip(half.numpy(), last_half.numpy(), strict=True)
-        each = zip(views(*seen), views(*last_seen), halves, motion.numpy(), bent.numpy(), t.tolist(), strict=True)
-        found = [sought(*one) for one in each]
+        first, last, found = scene[0], scene[4], found_at(scene, t)
         if torch.is_grad_enabled():
             return self._learnt(first, last, found, t)
         shown = stacked(self._shown(found, first.device))

@@ -31,6 +31,7 @@ from . import (
     swift,
     tweennet,
     weights,
+    woven,
 )
 from .entry import Entry, StateDict, Weights
 from .model import Model, Spec
@@ -46,7 +47,7 @@ def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
     return [
         classic.ROWS + swift.ROWS + ahead.ROWS,
-        tweennet.ROWS,
+        tweennet.ROWS + woven.ROWS,
         ifrnet.ROWS + ifrvp.ROWS,
         rife.ROWS,
         emavfi.ROWS,
