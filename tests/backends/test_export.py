@@ -43,7 +43,7 @@ SLOW = {  # what has something of its own in its graph; the rest, and all for an
     *((name, "ncnn", ANY) for name in ("rife-4.6", "ifrvp-fast-any")),
 }
 LEAST_DB = {"onnx": 80, "openvino": 80, "ncnn": 80}
-SEARCHING = {"tweennet"}
+SEARCHING = {"tweennet", "tweennet-m"}
 OPENVINO_ANY = ("ifrnet-t", "lightvfi-16")  # it reads the ONNX graphs that are tried for any size anyway
 NOT_IN_NCNN = ("emavfi", "lift", "deformvfi", "ifrvp-steps")
 

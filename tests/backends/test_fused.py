@@ -1,4 +1,5 @@
-"""The engine that fuses what lies between RIFE's convolutions: the same numbers as torch, whatever the version."""
+"""The engines that fuse what lies between convolutions, of RIFE and of IFRNet: the same numbers as torch, each version
+and size."""
 
 import threading
 
@@ -17,21 +18,22 @@ from tween.models.rife_versions import VERSIONS
 
 pytest.importorskip("openvino")
 pytest.importorskip("numba")
-from tween.backends.fused import FusedBackend, reading_order, suits
+from tween.backends.fused import fused, reading_order, suits
 
 pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
 
 T = torch.tensor([0.3])
 BY_NUMBER = {version.number: version for version in VERSIONS}
 # one of each kind: no head, mask that is added, head, grouped, carried, five blocks, a grid left out
-QUICK = ("4.2",)
-SLOW = ("4.0",)
-LONG = ("4.25", "4.5", "4.6", "4.7", "4.12.lite", "4.14.lite", "4.21", "4.25.lite", "4.26.heavy")
+QUICK = ("4.2", "elan")
+SLOW = ("4.0", "s")
+LONG = ("t", "b", "l", "4.25", "4.5", "4.6", "4.7", "4.12.lite", "4.14.lite", "4.21", "4.25.lite", "4.26.heavy")
 KINDS = [
     *QUICK,
     *[pytest.param(number, marks=pytest.mark.slow) for number in SLOW],
     *[pytest.param(number, marks=pytest.mark.long) for number in LONG],
 ]
+EACH = pytest.mark.parametrize("number", QUICK)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,10 @@ def _home(tmp_path_factory, monkeypatch):
 
 
 def network(number, **options):
-    """Weights that move things as far on each grid: else a rounding error would grow to a pixel."""
+    """A version of RIFE or a size of IFRNet, with weights that move things as far on each grid: else a rounding error
+    would grow to a pixel."""
+    if number in SIZES:
+        return lively(ifrnet(number, 1.0))
     model = lively(build(BY_NUMBER[number], **options))
     for block, scale in enumerate(model.scales):
         layer = model.get_submodule(f"block{block}").lastconv
@@ -52,7 +57,8 @@ def network(number, **options):
 
 def at_least(model):
     """A size for it, not square."""
-    return model.spec.multiple, 2 * model.spec.multiple
+    side = max(64, model.spec.multiple)
+    return side, 2 * side
 
 
 def both(model, size, t=T, batch=1):
@@ -60,7 +66,7 @@ def both(model, size, t=T, batch=1):
     frames = moving(size, batch=batch)
     with torch.inference_mode():
         flow = model.render(model.relate([model.embed(frame) for frame in frames]), t).aux["flow"]
-    return run(FusedBackend(model, size), frames, t), straight(model, frames, t), flow
+    return run(fused(model, size), frames, t), straight(model, frames, t), flow
 
 
 @pytest.mark.parametrize("number", KINDS)
@@ -80,27 +86,30 @@ def test_coarser_grids():
     assert float((got - wanted).abs().max()) < 1e-4
 
 
-def test_each_picture_of_a_batch_has_its_own_instant():
-    model = network("4.2")
+@EACH
+def test_each_picture_of_a_batch_has_its_own_instant(number):
+    model = network(number)
     got, wanted, _ = both(model, at_least(model), torch.tensor([0.2, 0.9]), batch=2)
     assert float((got - wanted).abs().max()) < 1e-4
     assert decibels(got[:1], got[1:]) < 40
 
 
-def test_frames_that_are_no_numbers_break_nothing():
-    model = network("4.2")
+@EACH
+def test_frames_that_are_no_numbers_break_nothing(number):
+    model = network(number)
     size = at_least(model)
-    engine, frames = FusedBackend(model, size), moving(size)
+    engine, frames = fused(model, size), moving(size)
     before = run(engine, frames, T)
     broken = [torch.full_like(frames[0], float("nan")), torch.full_like(frames[0], float("inf"))]
     assert run(engine, broken, T).shape == before.shape
     assert torch.equal(run(engine, frames, T), before)
 
 
-def test_threads_take_turns():
-    model = network("4.2")
+@EACH
+def test_threads_take_turns(number):
+    model = network(number)
     size = at_least(model)
-    engine, frames = FusedBackend(model, size), moving(size)
+    engine, frames = fused(model, size), moving(size)
     moments = [torch.tensor([k / 8]) for k in range(1, 8)]
     alone = [run(engine, frames, t) for t in moments]
     shown = {}
@@ -116,10 +125,11 @@ def test_threads_take_turns():
     assert all(torch.equal(shown[k], alone[k]) for k in range(len(moments)))
 
 
-def test_what_was_shown_stays_as_it_is():
-    model = network("4.2")
+@EACH
+def test_what_was_shown_stays_as_it_is(number):
+    model = network(number)
     size = at_least(model)
-    engine, frames = FusedBackend(model, size), moving(size)
+    engine, frames = fused(model, size), moving(size)
     scene = engine.relate([engine.embed(frame) for frame in frames])
     first = engine.render(scene, T)
     kept = first.clone()
@@ -127,29 +137,34 @@ def test_what_was_shown_stays_as_it_is():
     assert torch.equal(first, kept)
 
 
-def test_the_network_itself_stays_as_it_is():
-    model = network("4.2")
+@EACH
+def test_the_network_itself_stays_as_it_is(number):
+    model = network(number)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    FusedBackend(model, at_least(model))
+    fused(model, at_least(model))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_the_second_start_compiles_nothing(monkeypatch):
-    model = network("4.2")
-    FusedBackend(model, at_least(model))
+@EACH
+def test_the_second_start_compiles_nothing(number, monkeypatch):
+    model = network(number)
+    fused(model, at_least(model))
 
     def refuse(*_):
         raise AssertionError("exported again")
 
     monkeypatch.setattr(openvino, "to_onnx", refuse)
-    FusedBackend(model, at_least(model))
+    fused(model, at_least(model))
 
 
 @pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
-def test_bf16_keeps_45_db_where_flows_reach_20_pixels():
-    model = network("4.25")
-    frames = moving((256, 448))
-    got = run(FusedBackend(model, (256, 448), precision="bf16"), frames, T)
+@pytest.mark.parametrize(
+    "number", ["elan", *[pytest.param(number, marks=pytest.mark.long) for number in ("4.25", "4.6", "s", "b", "t")]]
+)
+def test_bf16_keeps_45_db_where_flows_reach_20_pixels(number):
+    model, size = network(number), (256, 448)
+    frames = moving(size)
+    got = run(fused(model, size, precision="bf16"), frames, T)
     assert decibels(got, straight(model, frames, T)) > 45
 
 
@@ -183,6 +198,14 @@ def test_auto_takes_it_and_says_why(monkeypatch):
     choice = prepare.choose(build(BY_NUMBER["4.25"]))
     assert choice[:2] == ("fused", "cpu")
     assert "times as fast as torch (RIFE 4.25" in choice.reason
+
+
+def test_auto_takes_it_for_ifrnet(monkeypatch):
+    packages(monkeypatch, "openvino", "numba")
+    choice = prepare.choose(ifrnet("s", 1.0))
+    assert choice[:2] == ("fused", "cpu")
+    assert "times as fast as torch (IFRNet-S" in choice.reason
+    assert prepare.choose(ifrnet("s", 0.5)).backend == "openvino"
 
 
 def test_auto_without_numba_says_what_is_missed(monkeypatch):

@@ -82,7 +82,7 @@ class FusedIfrnet(OpenVinoBackend):
         super().__init__(model, size, precision=precision, label=label)
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
-        """Both frames and their features: for each of a batch a row of bytes of its own."""
+        """Both frames in rows of lanes, their mean, and the features of both, level by level; a batch in front."""
         (first,), (second,) = context
         with self._turn:
             pairs = [self._related(both) for both in zip(first, second, strict=True)]
@@ -116,7 +116,7 @@ class FusedIfrnet(OpenVinoBackend):
         return Step(graph, read, said, torch.empty(0 if coarsest else shape[1] * shape[2] * 4))
 
     def _related(self, frames: Sequence[Tensor]) -> Tensors:
-        """Two frames `[3, H, W]` -> both in rows of lanes, their mean, and the features of both, level by level."""
+        """Two frames `[3, H, W]` -> what `relate` gives, without the batch."""
         mean = sum(float(frame.mean()) for frame in frames) / 2
         lanes = torch.empty(2, *self._size, 4)
         for frame, read, out in zip(frames, self._centred, lanes, strict=True):
@@ -133,13 +133,13 @@ class FusedIfrnet(OpenVinoBackend):
         before = begun
         for step, features in zip(self._steps[1:], reversed(levels[:-1]), strict=True):
             size, count = tuple(features.shape[1:3]), (0,) * features.shape[3]
-            said, both = numbers(before.said), (numbers(features[0]), numbers(features[1]))
-            given = said, before.flow.numpy(), count, step.flow.numpy(), numbers(step.read)
-            self._in_rows(size[0], partial(self._passes.refine, size, both, *given))
+            said, both = (numbers(before.said), before.flow.numpy()), (numbers(features[0]), numbers(features[1]))
+            into = step.flow.numpy(), numbers(step.read)
+            self._in_rows(size[0], partial(self._passes.refine, size, both, *said, count, *into))
             step.graph.into([step.read], [step.said])
             before = step
         out = torch.empty(3, *self._size)
         both = numbers(lanes[0]), numbers(lanes[1])
-        given = np.float32(mean), numbers(before.said), before.flow.numpy(), out.numpy()
-        self._in_rows(self._size[0], partial(self._passes.show, self._size, both, *given))
+        said = numbers(before.said), before.flow.numpy()
+        self._in_rows(self._size[0], partial(self._passes.show, self._size, both, np.float32(mean), *said, out.numpy()))
         return out

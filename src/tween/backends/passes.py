@@ -114,6 +114,19 @@ def lerp_rows(lows: Any, level: Any, y: float, first: int, channels: Any, unit: 
 
 
 @inlined
+def plain_row(lows: Any, level: Any, y: int, first: int, channels: Any, out: Any, adds: bool) -> None:
+    """The same of a level whose cells are the pixels: nothing lies between."""
+    shuffled, size = U(level[4]), U(level[5])
+    lot = size << (TWO * shuffled)
+    start, step = row_of(U(level[2]) >> shuffled, U(y) >> shuffled, lot)
+    start += U(level[0]) + U(first) + ((U(y) & shuffled) << ONE) * size
+    for x in range(level[2]):
+        at, to = pixel(start, step, lot, U(x) >> shuffled) + (U(x) & shuffled) * size, U(x) * U(len(channels))
+        for k in range(len(channels)):
+            out[to + U(k)] = load(lows, at + U(k)) + (out[to + U(k)] if adds else F(0))
+
+
+@inlined
 def between(row: Any, left: int, right: int, share: float, step: int, k: int) -> Any:
     """Channel `k` of a row of `step` channels a cell, between two cells."""
     a, b = row[left * U(step) + U(k)], row[right * U(step) + U(k)]
@@ -135,6 +148,9 @@ def motion_row(known: Any, width: int, y: int, keeps: int, summed: Any, row: Any
         for k in range(len(here)):
             here[U(k)] = known.total[start + U(k)]
     for n in range(known.levels.shape[0]):
+        if known.levels[n][3] == 1:
+            plain_row(known.lows, known.levels[n], y, 0, summed, here, True)
+            continue
         lerp_rows(known.lows, known.levels[n], y, 0, summed, known.levels[n][3], row)
         for x in range(known.places.shape[2]):
             left, right, share = known.places[0, n, x], known.places[1, n, x], known.shares[n, x]
@@ -296,9 +312,11 @@ def show(size: Any, pictures: Any, known: Any, channels: Any, out: Any, rows: An
     here = np.zeros(width * len(summed), F)
     for y in range(rows[0], rows[1]):
         motion_row(known, width, y, 0, summed, row, here)
-        if len(summed) == 4:
+        if len(summed) == 4 and known.last[3] == 1:
+            plain_row(known.lows, known.last, y, 4, (0,), mask, False)
+        elif len(summed) == 4:
             lerp_rows(known.lows, known.last, F(y), 4, (0,), 1.0, row)
-        for x in range(width):
+        for x in range(width if known.last[3] > 1 or len(summed) > 4 else 0):
             if len(summed) == 4:
                 mask[x] = between(row, known.middles[0, x], known.middles[1, x], known.parts[x], 1, 0)
             else:
