@@ -17,7 +17,7 @@ from tween.models import zoo
 from tween.models.model import Spec
 from tween.ops.canvas import Canvas
 
-PAIR, FOUR = Spec((0, 1)), Spec((-1, 0, 1, 2), any_time=False)
+PAIR, FOUR, EVEN = Spec((0, 1)), Spec((-1, 0, 1, 2), any_time=False), Spec((-1, 0, 1, 2), even=True)
 LIFT = Spec(tuple(range(-6, 8)))
 LAST = Spec((-1, 0))
 
@@ -54,6 +54,17 @@ def test_a_triplet_is_its_own_gap(name):
 def test_a_long_context_does_not_fit_a_triplet(name):
     with pytest.raises(TooShort, match=r"has 3 frames; a context of 4 frames.*--set vimeo90k-septuplet"):
         asked(name, FOUR, 3)
+
+
+@pytest.mark.parametrize("name", ["vimeo90k", "ucf101", "snu-film-extreme", "middlebury"])
+def test_what_looks_beyond_a_gap_only_where_it_is_even_takes_triplets(name):
+    (one,) = asked(name, EVEN, 3)
+    assert (one.context, one.targets) == ((0, 0, 2, 2), ((1, Fraction(1, 2)),))
+
+
+def test_at_a_clips_end_it_is_shown_no_frame_that_is_out_of_step():
+    assert [gap.context for gap in asked("video", EVEN, 8)] == [(0, 0, 2, 4), (0, 2, 4, 6), (2, 4, 6, 6)]
+    assert asked("video", FOUR, 8)[-1].context == (2, 4, 6, 7)
 
 
 def test_a_very_long_context_is_told_of_a_set_that_fits():

@@ -19,7 +19,7 @@ from tween.models.lora_config import LoraConfig
 
 METHODS = ("lora", "rslora", "dora", "loha", "lokr")
 FAMILIES = (
-    "ifrnet-t", "ifrvp-fast", "rife-4.14-lite", "lightvfi-16", "deformvfi", "tweennet",
+    "ifrnet-t", "ifrvp-fast", "rife-4.14-lite", "lightvfi-16", "deformvfi", "tweennet", "tweennet-m",
     pytest.param("emavfi-small", marks=pytest.mark.slow), pytest.param("lift", marks=pytest.mark.slow),
 )  # fmt: skip
 SMALL = "lightvfi-16"  # where one network stands for all

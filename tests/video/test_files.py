@@ -1,5 +1,7 @@
 """A film goes through a source and a sink, and is the same film."""
 
+import ctypes
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +19,8 @@ from tween.video.doors import open_sink, open_source
 from tween.video.stream import Encoding
 
 F = Fraction
+C = ctypes.CDLL(None) if sys.platform == "linux" else None  # what Python itself takes memory from
+M_PERTURB = -6  # mallopt: what all that is given out is filled with
 
 
 def through(source_path, sink_path, *, computed=False, start=None, end=None, **encoding):
@@ -370,6 +374,21 @@ def test_a_picture_that_changes_its_size_on_the_way(tmp_path):
     assert len(frames) >= 20
     assert "the picture changes on the way: 96x64 yuv420p is shown as 64x64 yuv420p" in source.notes
     assert len(read(tmp_path / "out.mp4")[1]) == len(frames)
+
+
+@pytest.mark.skipif(not hasattr(C, "mallopt"), reason="only glibc fills memory as it is told to")
+def test_the_same_pictures_are_the_same_bytes_whatever_memory_held_before(tmp_path):
+    """What x264 writes by AVX-512 hung on it."""
+    clip = Clip(frames=40, size=(64, 96)).make(tmp_path / "in.mp4")
+    made = set()
+    try:
+        for byte in (1, 255, 0, 0):  # 0: whatever is there
+            C.mallopt(M_PERTURB, byte)
+            through(clip, tmp_path / "out.mp4", computed=True, overwrite=True)
+            made.add((tmp_path / "out.mp4").read_bytes())
+    finally:
+        C.mallopt(M_PERTURB, 0)
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(("size", "alone"), [((64, 96), True), ((256, 64), True), ((360, 640), False)])

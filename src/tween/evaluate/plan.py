@@ -69,7 +69,8 @@ def gaps(protocol: Protocol, spec: Spec, length: int, *, gap: int, clip: str = "
     A clip that is too short for a single gap (without its longer context) gives none.
 
     Raises:
-        TooShort: the context reaches past the clip, and the protocol's ends are not clamped.
+        TooShort: the context reaches past the clip, the protocol's ends are not clamped, and the model is not one that
+            is shown the gap's own frames there.
         UnknownTime: the model knows only the middle, or the next step, and more is asked for.
     """
     length = min(length, protocol.frames or length)
@@ -81,10 +82,12 @@ def gaps(protocol: Protocol, spec: Spec, length: int, *, gap: int, clip: str = "
         if not 0 <= here - start <= here + reach < length:
             continue
         context = tuple(_place(protocol, here, gap, c) for c in spec.context)
-        if protocol.ends == "refuse" and not (min(context) >= 0 and max(context) < length):
+        fits = min(context) >= 0 and max(context) < length
+        if protocol.ends == "refuse" and not fits and not spec.even:
             raise _too_short(protocol, spec, length, clip)
         around = (here - gap, here) if ahead else (here, here + gap)
-        inside = tuple(min(max(place, 0), length - 1) for place in context)
+        ends = around if spec.even else (0, length - 1)  # a frame out of step says nothing of a path
+        inside = tuple(place if 0 <= place < length else ends[place > 0] for place in context)
         yield Gap(inside, here, around, tuple((here + after, t) for after, t in instants))
 
 

@@ -119,7 +119,9 @@ def notes(protocol: Protocol, engine: Engine) -> list[str]:
     recipe, found = recipe_for(protocol, engine.family), []
     if recipe.zero_pad:
         found.append(f"{engine.name} on a canvas of zeros, {recipe.zero_pad[1]}x{recipe.zero_pad[0]}, as published")
-    if protocol.ends == "clamp" and len(engine.spec.context) > 2:
+    if engine.spec.even:
+        found.append(f"{engine.name}: where a set has no frame beyond a gap, the gap's own is repeated")
+    elif protocol.ends == "clamp" and len(engine.spec.context) > 2:
         found.append(f"{engine.name}: at a clip's ends its outermost frame stands for those beyond")
     if engine.spec.predicts and not engine.spec.any_time and protocol.ahead > 1:
         found.append(f"{engine.name} reaches step 2 and on by being shown its own output")
