@@ -30,7 +30,7 @@ from tween.ops.canvas import Canvas
 from tween.train.objective import Objective
 
 WANTED = {"lift": 35.0, "lightvfi": 35.0}
-RATES = {"lift": 3e-4, "emavfi": 5e-4}
+RATES = {"lift": 3e-4, "emavfi": 5e-4, "ifrnet-l": 3e-4}  # by network or family
 EASY = 36.0  # dB of `blend`, above which a batch asks for nothing
 
 
@@ -67,7 +67,7 @@ def overfit(name: str, steps: int, wanted: float, side: int) -> tuple[float, flo
     model = zoo.create(name).train()
     batch, blend = next(pair for pair in map(partial(drawn, model, side), count(11)) if pair[1] < EASY)
     objective = Objective({"charbonnier": 1.0}, model)
-    top = RATES.get(family(name), 1e-3)
+    top = RATES.get(name, RATES.get(family(name), 1e-3))
     optimiser = torch.optim.Adam(model.parameters(), lr=top)
     best = -math.inf
     for step in range(1, steps + 1):
