@@ -54,16 +54,8 @@ COMMANDS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 a fault of ours, 2 the user's to mend, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in {"-h", "--help", "help"}:
-        print(usage())
-        return 0
-    if args[0] in {"-V", "--version"}:
-        from .. import __version__
-
-        print(f"tween {__version__}")
-        return 0
     try:
-        return _command(args[0])(args[1:])
+        return _done(args)
     except TweenError as error:
         return _tell(error, error.exit_code, args)
     except KeyboardInterrupt as stopped:
@@ -76,6 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = _log(args)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _tell(TweenError(f"a fault of ours: {what}", f"the details are in {log}"), OURS, args)
+
+
+def _done(args: Sequence[str]) -> int:
+    """The command done, or help told. What is printed is out when this returns: a reader who has gone is told of here."""
+    if not args or args[0] in {"-h", "--help", "help"}:
+        print(usage())
+        code = 0
+    elif args[0] in {"-V", "--version"}:
+        from .. import __version__
+
+        print(f"tween {__version__}")
+        code = 0
+    else:
+        code = _command(args[0])(args[1:])
+    sys.stdout.flush()
+    return code
 
 
 def usage() -> str:
