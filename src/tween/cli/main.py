@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _done(args: Sequence[str]) -> int:
-    """The command done, or help told. What is printed is out when this returns: a reader who has gone is told of here."""
+    """The command done, or help told; all that is printed is out, so that a reader who has gone is noticed."""
     if not args or args[0] in {"-h", "--help", "help"}:
         print(usage())
         code = 0
