@@ -55,7 +55,7 @@ class Features(Piece):
     """The head as a graph: a frame `[1, 3, H, W]` -> its features, by corners, channels last."""
 
     def __init__(self, model: Rife) -> None:
-        super().__init__("features")
+        super().__init__("head")
         self.head = by_corners(copy.deepcopy(model.encode))
 
     def forward(self, frame: Tensor) -> Tensor:
@@ -75,8 +75,10 @@ class Stack(Piece):
         used: how many of the block's own channels are read.
     """
 
+    ends_exact = True
+
     def __init__(self, index: int, block: Block, features: int, used: int) -> None:
-        super().__init__(f"block{index}")
+        super().__init__(f"stack{index}")
         self.layers = nn.Sequential(*copy.deepcopy((block.conv0, block.convblock, block.lastconv)))
         first, last = self._first(self.layers), self._last(self.layers)
         order = reading_order(features, first.in_channels)
@@ -86,7 +88,7 @@ class Stack(Piece):
         last.weight = nn.Parameter(last.weight[:, kept].contiguous(), requires_grad=False)
         if last.bias is not None:
             last.bias = nn.Parameter(last.bias[kept].contiguous(), requires_grad=False)
-        self.layers[2] = Corners(last)
+        self.layers[2] = Corners(last, exact=True)
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.layers(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -104,7 +106,7 @@ def by_corners(head: nn.Module) -> nn.Module:
     """A head, changed: its last convolution leaves corners."""
     name, last = list(head.named_children())[-1]
     assert isinstance(last, nn.ConvTranspose2d)
-    setattr(head, name, Corners(last))
+    setattr(head, name, Corners(last, exact=True))
     return head
 
 
@@ -175,7 +177,8 @@ class FusedBackend(OpenVinoBackend):
     Args:
         model: one that `suits`. It must not change afterwards.
         size: (H, W) of the tensors, multiples of `spec.multiple`.
-        precision: `fp32`, or `bf16`: the convolutions in bf16; motion, warps and the frame in f32.
+        precision: `fp32`, or `bf16`: the convolutions in bf16, but for the last of a block, which says motion; that,
+            sums, warps and the frame in f32.
         label: the model's name, for the names of cached files.
 
     Raises:
@@ -189,7 +192,7 @@ class FusedBackend(OpenVinoBackend):
         assert isinstance(model, Rife)
         assert suits(model)
         imported("numba", "numba", "--backend fused needs it", "pip install numba")
-        self._number = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._number = torch.bfloat16 if precision == "bf16" else torch.float32  # of what convolutions read
         super().__init__(model, size, precision=precision, label=label)
 
     def embed(self, frame: Tensor) -> Tensors:
@@ -241,7 +244,7 @@ class FusedBackend(OpenVinoBackend):
             assert isinstance(block, Block)
             levels[index] = offset, *level(self._size, grid * block.coarser, block.coarser == 1, graph.shapes[0])
             offset += int(np.prod(graph.shapes[0]))
-        self._lows = torch.empty(offset, dtype=self._number)
+        self._lows = torch.empty(offset)
         keeps = any(grid <= 2 for grid in grids[1:])
         self._motion = np.empty(height * width * len(self._channels.summed) if keeps else 0, np.float32)
         steps, summed = [], 0

@@ -32,7 +32,12 @@ class Piece(nn.Module):
 
     Args:
         name: for cached files and messages.
+
+    Attributes:
+        ends_exact: True if what it gives is float32 though it reads bf16: it says flows.
     """
+
+    ends_exact = False
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -77,7 +77,8 @@ class OpenVinoBackend(Compiled):
             except RuntimeError as error:
                 disk.drop(key, f"OpenVINO cannot read it ({error})")
         graph = ready(to_onnx(piece, [x.float() for x in inputs]), self.precision)
-        compiled = core().compile_model(reading(graph, inputs[0].dtype), "CPU", config)
+        graph = reading(graph, inputs[0].dtype, writes=not piece.ends_exact)
+        compiled = core().compile_model(graph, "CPU", config)
         disk.store(key, compiled.export_model().getvalue())
         return self._counted(Graph(compiled, names))
 
@@ -164,8 +165,8 @@ def borrowed(tensor: Tensor) -> Any:
     return ov.Tensor(tensor.numpy(), True)
 
 
-def reading(model: Any, number: torch.dtype) -> Any:
-    """The same model, or one that reads and writes bf16 where these are the numbers."""
+def reading(model: Any, number: torch.dtype, *, writes: bool = True) -> Any:
+    """The same model, or one that reads and, maybe, writes bf16 where these are the numbers."""
     if number != torch.bfloat16:
         return model
     import openvino as ov
@@ -173,7 +174,7 @@ def reading(model: Any, number: torch.dtype) -> Any:
     doors = ov.preprocess.PrePostProcessor(model)
     for place in range(len(model.inputs)):
         doors.input(place).tensor().set_element_type(ov.Type.bf16)
-    for place in range(len(model.outputs)):
+    for place in range(len(model.outputs) if writes else 0):
         doors.output(place).tensor().set_element_type(ov.Type.bf16)
     return doors.build()
 
