@@ -15,6 +15,7 @@ from clips import Clip
 
 from tween.errors import (
     BadOption,
+    Busy,
     CannotWrite,
     Conflict,
     EmptyVideo,
@@ -26,7 +27,9 @@ from tween.errors import (
     UnsupportedStream,
 )
 from tween.frame import Frame
+from tween.video import draft
 from tween.video.doors import open_sink, open_source
+from tween.video.draft import Draft
 from tween.video.stream import Encoding
 
 F = Fraction
@@ -204,6 +207,55 @@ def test_a_failed_run_leaves_nothing(clip, tmp_path, name, error):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
 
 
+def interrupted_after(monkeypatch, where, name):
+    """Ctrl-C comes just after a function is called for the first time."""
+    act = getattr(where, name)
+
+    def once(*args, **options):
+        monkeypatch.setattr(where, name, act)
+        act(*args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, name, once)
+
+
+WAY_IN = [(Path, "mkdir"), (Path, "open"), (draft, "is_locked_now"), (draft, "_is_still_there"), (Draft, "clear")]
+
+
+@pytest.mark.parametrize(("where", "name"), WAY_IN, ids=[name for _, name in WAY_IN])
+def test_ctrl_c_on_the_way_in_leaves_nothing(tmp_path, monkeypatch, where, name):
+    interrupted_after(monkeypatch, where, name)
+    with pytest.raises(KeyboardInterrupt):
+        Draft(tmp_path / "out.mp4", overwrite=False, source=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("where", "name"), WAY_IN, ids=[name for _, name in WAY_IN])
+def test_ctrl_c_on_the_way_in_keeps_what_is_finished(tmp_path, monkeypatch, where, name):
+    work = tmp_path / "out.mp4.part"
+    work.mkdir()
+    (work / "journal").write_text("what is finished\n")
+    interrupted_after(monkeypatch, where, name)
+    with pytest.raises(KeyboardInterrupt):
+        Draft(tmp_path / "out.mp4", overwrite=False, source=None, resume=True)
+    assert (work / "journal").read_text() == "what is finished\n"
+    Draft(tmp_path / "out.mp4", overwrite=False, source=None, resume=True).discard()  # nobody holds it
+
+
+@pytest.mark.parametrize(("where", "name"), WAY_IN[:3], ids=[name for _, name in WAY_IN[:3]])
+def test_ctrl_c_on_the_way_in_leaves_another_run_alone(tmp_path, monkeypatch, where, name):
+    other = Draft(tmp_path / "out.mp4", overwrite=False, source=None)
+    other.part.write_bytes(b"half a film")
+    interrupted_after(monkeypatch, where, name)
+    with pytest.raises(KeyboardInterrupt):
+        Draft(tmp_path / "out.mp4", overwrite=False, source=None)
+    assert other.part.read_bytes() == b"half a film"
+    with pytest.raises(Busy):
+        Draft(tmp_path / "out.mp4", overwrite=False, source=None)
+    other.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "frames"])
 def test_a_failed_run_keeps_what_it_would_have_replaced(clip, tmp_path, name):
     with open_source(clip) as source, open_sink(tmp_path / name, like=source) as sink:
@@ -236,6 +288,7 @@ sys.path.insert(0, {tests!r})
 from clips import Clip
 from tween.errors import DiskFull
 from tween.video.doors import open_sink, open_source
+from tween.video.draft import Draft
 from tween.video.stream import Encoding
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:

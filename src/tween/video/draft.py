@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -68,9 +69,13 @@ class Draft:
         if not path.parent.is_dir():
             raise CannotWrite(f"the folder {path.parent} is not there", "an existing one is needed", "make it first")
         self._lock: IO[bytes] | None = None
-        self._claim()
-        self.clear(everything=not resume)
-        self.keeps = (self.work / "journal").exists()
+        try:
+            self._claim()
+            self.clear(everything=not resume)
+            self.keeps = (self.work / "journal").exists()
+        except BaseException:
+            self._withdraw()
+            raise
 
     def commit(self) -> None:
         """Put the whole output in its place, in one step for a file."""
@@ -140,16 +145,28 @@ class Draft:
                     f"nothing can be written into {self.path.parent} ({error.strerror})",
                     "a folder that you may write into is needed",
                 ) from error
-            is_ours = is_locked_now(lock)
-            if is_ours and _is_still_there(lock, self.work / "lock"):
-                self._lock = lock
-                return
-            lock.close()
+            try:
+                is_ours = is_locked_now(lock)
+                if is_ours and _is_still_there(lock, self.work / "lock"):
+                    self._lock = lock
+                    return
+            finally:
+                if self._lock is None:
+                    lock.close()
             if not is_ours:
                 break
         raise Busy(
             f"another run is writing {self.path} at this moment", "one at a time", "wait for it, or -o another name"
         )
+
+    def _withdraw(self) -> None:
+        """Stopped on its way in, by Ctrl-C say: leave as whoever stops later does. Only a draft that is claimed may be
+        removed, so one that was half claimed is claimed first."""
+        if self._lock is None:
+            with suppress(TweenError, OSError):  # it is another run's, or nobody can write there
+                self._claim()
+        self.keeps = (self.work / "journal").exists()
+        self.discard()
 
     def _is_ours(self) -> bool:
         if not self.work.is_dir():
