@@ -142,10 +142,19 @@ def test_a_full_disk(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent differently there")
+@pytest.mark.parametrize(
+    ("there", "model"),
+    [
+        pytest.param("*.part/*.packets", "default", id="while it renders"),
+        pytest.param("*.part/journal", "blend", id="with something finished"),
+    ],
+)
 @pytest.mark.slow
-def test_ctrl_c_is_clean(tmp_path):
+def test_ctrl_c_is_clean(tmp_path, there, model):
+    """Nothing stays but what a later run goes on from, and the words say which. (While this waits for the first segment
+    to begin, a machine may get as far as to finish it.)"""
     clip = Clip(frames=100, size=(360, 640)).make(tmp_path / "clip.mp4")
-    command = [sys.executable, "-m", "tween", "interpolate", str(clip), "--times", "8", "--quiet"]
+    command = [sys.executable, "-m", "tween", "interpolate", str(clip), "--times", "16", "--model", model, "--quiet"]
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
@@ -153,13 +162,28 @@ def test_ctrl_c_is_clean(tmp_path):
         env={**os.environ, "COLUMNS": "80"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*.part")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(tmp_path.glob("*.part"))
-    time.sleep(0.5)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob(there)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, words = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in words
-    assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+    _, words = process.communicate(timeout=80)
+    assert process.returncode == 130, words
+    left = sorted(path.name for path in tmp_path.iterdir())
+    if "journal" in there or "kept" in words:
+        assert "interrupted; what is finished is kept in" in words
+        assert left == ["clip-x16.mp4.part", "clip.mp4"]
+        assert len((tmp_path / "clip-x16.mp4.part" / "journal").read_text().splitlines()) > 1
+    else:
+        assert "interrupted; nothing was left behind" in words
+        assert left == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", pytest.param("models", marks=pytest.mark.slow)])
+def test_a_reader_who_has_gone_is_told_nothing(words):
+    """`tween --help | head -1`: no trace of Python's, and no 0."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tween", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 1
