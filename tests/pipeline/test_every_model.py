@@ -41,7 +41,7 @@ def model_of(name: str, folder: Path) -> str:
 def rendered(name: str, folder: Path, clip: Path, backend: str) -> list[torch.Tensor]:
     """The frames that `tween interpolate` or `tween predict` writes, float `[3, H, W]`."""
     out = folder / f"{backend}.mkv"
-    options = {"model": model_of(name, folder), "backend": backend, "codec": "ffv1"}
+    options = {"model": model_of(name, folder), "backend": backend, "codec": "ffv1", "precision": "fp32"}
     if zoo.signature(name).spec.predicts:
         report = predict(PredictConfig(clip, out, **options))
         assert report.frames_out == FRAMES
