@@ -112,6 +112,16 @@ def test_what_cannot_be_is_refused(monkeypatch, network, asked, words):
     assert words in str(refused.value)
 
 
+def test_rife_on_openvino_alone_stays_in_f32(monkeypatch):
+    """Its flows would be off by pixels: the engine that fuses keeps what says motion in f32."""
+    this_machine(monkeypatch, bf16=True, packages=("openvino", "numba"))
+    rife = zoo.create("rife-4.25")
+    assert prepare.choose(rife, backend="openvino")[:3] == ("openvino", "cpu", "fp32")
+    assert prepare.choose(rife, backend="fused").precision == "bf16"
+    with pytest.raises(BadOption, match=r"measured 22 dB from f32.*--precision fp32"):
+        prepare.choose(rife, backend="openvino", precision="bf16")
+
+
 def test_openvino_asked_for_and_not_there(monkeypatch, network):
     this_machine(monkeypatch, packages=())
     with pytest.raises(MissingPackage, match="pip install openvino"):
