@@ -22,7 +22,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..errors import imported
 from ..models.ifrnet import IFRNet
 from ..models.model import Model, Tensors
 from ..models.rife import Block, Rife
@@ -30,8 +29,8 @@ from ..ops.resize import neighbours
 from .corners import Corners
 from .fused_ifrnet import FusedIfrnet
 from .graph import Piece
-from .openvino import Graph, OpenVinoBackend
-from .rows import Rows, numbers
+from .openvino import Graph
+from .rows import Rows, RowsBackend, numbers
 
 Numbers = npt.NDArray[np.float32]
 NONE = np.full(6, -1, np.int64)  # where no block was before
@@ -45,7 +44,7 @@ def suits(model: Model) -> bool:
     return type(model) is IFRNet and model.scale == 1
 
 
-def fused(model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> OpenVinoBackend:
+def fused(model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> RowsBackend:
     """The engine written for a network that `suits`; arguments as theirs."""
     engine = FusedIfrnet if isinstance(model, IFRNet) else FusedBackend
     return engine(model, size, precision=precision, label=label)
@@ -171,29 +170,8 @@ def level(size: tuple[int, int], cell: int, shuffled: bool, shape: Sequence[int]
     return size[0] // cell, size[1] // cell, cell, int(shuffled), int(shape[-1]) // (16 if shuffled else 4)
 
 
-class FusedBackend(OpenVinoBackend):
-    """RIFE 4.x on the CPU.
-
-    Args:
-        model: one that `suits`. It must not change afterwards.
-        size: (H, W) of the tensors, multiples of `spec.multiple`.
-        precision: `fp32`, or `bf16`: the convolutions in bf16, but for the last of a block, which says motion; that,
-            sums, warps and the frame in f32.
-        label: the model's name, for the names of cached files.
-
-    Raises:
-        MissingPackage: no OpenVINO, or no numba.
-        BadOption: a precision other than these.
-    """
-
-    name = "fused"
-
-    def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
-        assert isinstance(model, Rife)
-        assert suits(model)
-        imported("numba", "numba", "--backend fused needs it", "pip install numba")
-        self._number = torch.bfloat16 if precision == "bf16" else torch.float32  # of what convolutions read
-        super().__init__(model, size, precision=precision, label=label)
+class FusedBackend(RowsBackend):
+    """RIFE 4.x that `suits`, on the CPU; a block's last convolution, which says motion, and its sums stay in f32."""
 
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, *size]` in [0, 1] -> `[B, H, W, lanes]`: a frame and its features, pixel by pixel."""

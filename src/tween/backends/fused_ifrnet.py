@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import imported
 from ..models.ifrnet import IFRNet
-from ..models.model import Model, Tensors
+from ..models.model import Tensors
 from .corners import Corners
 from .graph import Piece
-from .openvino import Graph, OpenVinoBackend
-from .rows import Rows, numbers
+from .openvino import Graph
+from .rows import Rows, RowsBackend, numbers
 
 
 class Pyramids(Piece):
@@ -58,28 +57,8 @@ class Step(NamedTuple):
     flow: Tensor
 
 
-class FusedIfrnet(OpenVinoBackend):
-    """IFRNet on the CPU.
-
-    Args:
-        model: at scale 1. It must not change afterwards.
-        size: (H, W) of the tensors, multiples of `spec.multiple`.
-        precision: `fp32`, or `bf16`: the convolutions and what they read and write in bf16; flows, warps and the frame
-            in f32.
-        label: the model's name, for the names of cached files.
-
-    Raises:
-        MissingPackage: no OpenVINO, or no numba.
-        BadOption: a precision other than these.
-    """
-
-    name = "fused"
-
-    def __init__(self, model: Model, size: tuple[int, int], *, precision: str = "fp32", label: str = "") -> None:
-        assert isinstance(model, IFRNet)
-        imported("numba", "numba", "--backend fused needs it", "pip install numba")
-        self._number = torch.bfloat16 if precision == "bf16" else torch.float32
-        super().__init__(model, size, precision=precision, label=label)
+class FusedIfrnet(RowsBackend):
+    """IFRNet at scale 1, on the CPU; in bf16 what convolutions write, too, is that."""
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Both frames in rows of lanes, their mean, and the features of both, level by level; a batch in front."""
