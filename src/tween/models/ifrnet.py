@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BadOption
+from ..ops.blend import blended
 from ..ops.resize import resize_flow
 from ..ops.warp import backward_warp
 from .blocks import AggregationBlock, SideBlock, ThirdsBlock, conv_prelu
@@ -160,10 +161,7 @@ class IFRNet(Model):
         flow = self._grown_flow(aux["flow_1"])
         mask = self._grown(torch.sigmoid(out[:, :1]))
         residual = self._grown(out[:, 1:])
-        seen_from_first = backward_warp(first, flow[:, :2])
-        seen_from_second = backward_warp(second, flow[:, 2:])
-        merged = mask * seen_from_first + (1 - mask) * seen_from_second + mean
-        unclamped = merged + residual
+        unclamped = blended(first, second, flow, mask, mean=mean, residual=residual)
         aux |= {"flow": flow, "mask": mask, "mean": mean, "unclamped": unclamped}
         return Prediction(unclamped.clamp(0, 1), aux)
 

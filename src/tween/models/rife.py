@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadOption
+from ..ops.blend import blended
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
 from .blocks import Residual
@@ -222,11 +223,8 @@ def warp_both(scene: Tensors, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def shown(scene: Tensors, motion: Motion) -> tuple[Tensor, Tensor]:
     """What a motion makes of both frames, and the share of the first, `[B, 1, H, W]` in [0, 1]."""
-    first, second = (
-        backward_warp(frame[:, :3], way) for frame, way in zip(scene, motion.flow.split(2, 1), strict=True)
-    )
     mask = torch.sigmoid(motion.mask)
-    return first * mask + second * (1 - mask), mask
+    return blended(scene[0][:, :3], scene[1][:, :3], motion.flow, mask), mask
 
 
 def rename(state: StateDict) -> dict[str, Tensor]:
