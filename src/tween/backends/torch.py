@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from ..models.model import Model, Prediction, Tensors
+from .pinned import CudaLink, Downloads, Uploads
 
+Carry = Callable[[Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -18,7 +20,8 @@ class TorchBackend:
     """Eager torch on one device.
 
     The weights are copied, so that neither layout nor device of the model it is given change. In reduced precision
-    the convolutions are cast (autocast); flows, grids and warps stay in float32, as models ask for them.
+    the convolutions are cast (autocast); flows, grids and warps stay in float32, as models ask for them. Frames
+    go to a CUDA device, and come back, through page-locked memory (`pinned.py`).
 
     Args:
         model: any.
@@ -39,6 +42,12 @@ class TorchBackend:
         self._model = copy.deepcopy(model).eval().requires_grad_(False).to(device)
         self.searches = model.searches and torch.device(device).type == "cpu"
         self.at_once = at_once if self.searches else 1
+        self._frames: Carry = self._to_device
+        self._times: Carry = self._to_device
+        self._back: Carry = to_host
+        if torch.device(device).type == "cuda":
+            link = CudaLink(device)
+            self._frames, self._times, self._back = Uploads(link), Uploads(link), Downloads(link)
         self._layout = torch.contiguous_format
         if any(isinstance(module, nn.Conv2d) for module in model.modules()):
             # As measured (2 cores, AVX-512, IFRNet-S at 720p): 3.2 s of CPU time a frame, against 4.5 s planar.
@@ -48,7 +57,7 @@ class TorchBackend:
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, H, W]` in [0, 1] -> what one frame says alone, on the device."""
         with self._as_asked():
-            return self._model.embed(frame.to(self.device, torch.float32).contiguous(memory_format=self._layout))
+            return self._model.embed(self._frames(frame).contiguous(memory_format=self._layout))
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Embeddings in `spec.context` order -> what they say together, on the device."""
@@ -57,15 +66,23 @@ class TorchBackend:
 
     def render(self, scene: Tensors, t: Tensor) -> Tensor:
         """A scene and `t` `[B]` -> `[B, 3, H, W]` in [0, 1], float32, on the CPU, contiguous."""
-        return self.look(scene, t).frame.to("cpu", torch.float32).contiguous()
+        return self._back(self.look(scene, t).frame)
 
     def look(self, scene: Tensors, t: Tensor) -> Prediction:
         """As `render`, with all that the model tells besides (flows, masks), on the device; for looking at."""
         with self._as_asked():
-            return self._model.render(scene, t.to(self.device, torch.float32))
+            return self._model.render(scene, self._times(t))
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, torch.float32)
 
     @contextmanager
     def _as_asked(self) -> Iterator[None]:
         kind = torch.device(self.device).type
         with torch.inference_mode(), torch.autocast(kind, DTYPES[self.precision], enabled=self.precision != "fp32"):
             yield
+
+
+def to_host(picture: Tensor) -> Tensor:
+    """The same on the CPU, float32, contiguous."""
+    return picture.to("cpu", torch.float32).contiguous()
