@@ -5,8 +5,10 @@ from fractions import Fraction
 import pytest
 import torch
 from networks import decibels, ifrnet_s, long, moving, run, small, straight
+from recorder import again
 
 from tween.backends.backend import Backend
+from tween.backends.cudagraph import CudaGraphBackend
 from tween.backends.onnx import OnnxBackend
 from tween.backends.openvino import OpenVinoBackend
 from tween.backends.torch import TorchBackend
@@ -16,13 +18,16 @@ from tween.ops.canvas import Canvas
 
 pytestmark = pytest.mark.slow  # each compiles networks, or starts processes
 
-LEAST_DB = {"torch": 110, "openvino": 95, "onnx": 95}
+LEAST_DB = {"torch": 110, "cudagraph": 110, "openvino": 95, "onnx": 95}
 ENGINES = {"openvino": OpenVinoBackend, "onnx": OnnxBackend}
-EACH = ["torch", "openvino", pytest.param("onnx", marks=pytest.mark.slow)]  # where graphs are made for one test alone
+# where graphs are made for one test alone
+EACH = ["torch", "cudagraph", "openvino", pytest.param("onnx", marks=pytest.mark.slow)]
 SIZE = (36, 52)
 
 
 def made(name, model, size):
+    if name == "cudagraph":  # on the CPU, with what stands in for a CUDA graph
+        return CudaGraphBackend(model, device="cpu", record=again)
     return TorchBackend(model) if name == "torch" else ENGINES[name](model, size)
 
 

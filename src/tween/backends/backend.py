@@ -47,6 +47,11 @@ def at_once(backend: Backend) -> int:
     return int(getattr(backend, "at_once", 1))
 
 
+def any_size(backend: Backend) -> bool:
+    """True if it takes frames of any size, not only of the one it was made for: False unless it says `any_size`."""
+    return bool(getattr(backend, "any_size", False))
+
+
 def searches(backend: Backend) -> bool:
     """True if what it shows hangs on how many threads OpenCV has: False unless it says `searches`."""
     return bool(getattr(backend, "searches", False))

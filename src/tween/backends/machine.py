@@ -13,7 +13,7 @@ import torch
 
 PACKAGES = (
     *("tween", "torch", "openvino", "numba", "onnx", "onnxscript", "onnxruntime", "ncnn", "pnnx", "nncf", "tensorrt"),
-    *("av", "numpy", "opencv-python-headless"),
+    *("triton", "av", "numpy", "opencv-python-headless"),
 )
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 BF16_FEATURES = ("amx_bf16", "avx512_bf16")

@@ -15,7 +15,7 @@ from ..ops.canvas import Canvas
 from . import machine
 from .backend import Backend
 
-BACKENDS = ("auto", "torch", "fused", "openvino", "onnx", "ncnn", "tensorrt")
+BACKENDS = ("auto", "torch", "cudagraph", "fused", "openvino", "onnx", "ncnn", "tensorrt")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     """What runs a model, and why.
 
     Attributes:
-        backend: `torch`, `fused`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
+        backend: `torch`, `cudagraph`, `fused`, `openvino`, `onnx`, `ncnn`, `tensorrt`.
         device: `cpu`, `cuda:0`, `mps`; for `onnx` also `directml`, `coreml`.
         precision: `fp32`, `bf16`, `fp16`; of a file that was exported so also `int8`.
         reason: one line for the user.
@@ -124,6 +124,10 @@ def prepare(
 
         how = {"device": choice.device, "precision": choice.precision}
         return TensorRtBackend(model, canvas.size, label=label, **how)
+    if choice.backend == "cudagraph":
+        from .cudagraph import CudaGraphBackend
+
+        return CudaGraphBackend(model, device=choice.device, precision=choice.precision)
     from .torch import TorchBackend
 
     return TorchBackend(model, device=choice.device, precision=choice.precision, at_once=at_once)
@@ -136,8 +140,8 @@ def choose(model: Model, *, backend: str = "auto", device: str = "auto", precisi
             raise BadOption(f"{option} {value}{near(value, known)}", f"one of {', '.join(known)} is needed")
     if isinstance(model, Exported):
         return _file(model, backend, device, precision)
-    if backend in ("onnx", "ncnn", "tensorrt"):
-        return {"onnx": _onnx, "ncnn": _ncnn, "tensorrt": _tensorrt}[backend](model, device, precision)
+    if backend in NEVER_UNASKED:
+        return NEVER_UNASKED[backend](model, device, precision)
     where, why_device = _device(model, device, backend)
     engine, why_engine = _engine(model, backend, where)
     number, why_number = _precision(model, precision, engine, where)
@@ -213,6 +217,23 @@ def _tensorrt(model: Model, device: str, precision: str) -> Choice:
         need = f"{' or '.join((*possible, 'fp32'))} is needed"
         raise BadOption(f"--precision {precision} on tensorrt, {where}", need, "--precision fp32")
     return Choice("tensorrt", where, number, f"{why}; {number}")
+
+
+def _cudagraph(model: Model, device: str, precision: str) -> Choice:
+    """Torch on a CUDA device, recorded."""
+    _must_compile(model, "cudagraph")
+    if model.chooses:
+        need = "it computes only what is asked for, and a CUDA graph does the same each time"
+        raise Conflict(f"--backend cudagraph for {family(model)}", need, "--backend torch")
+    where, why = _device(model, "cuda" if device == "auto" else device, "cudagraph")
+    if not where.startswith("cuda"):
+        need = "CUDA graphs are of NVIDIA's GPUs"
+        raise Conflict(f"--backend cudagraph with --device {device}", need, "--device cuda")
+    number, why_number = _precision(model, precision, "cudagraph", where)
+    return Choice("cudagraph", where, number, f"{why}; {why_number}")
+
+
+NEVER_UNASKED = {"onnx": _onnx, "ncnn": _ncnn, "tensorrt": _tensorrt, "cudagraph": _cudagraph}
 
 
 def _must_compile(model: Model, engine: str) -> None:

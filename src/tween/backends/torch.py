@@ -31,11 +31,13 @@ class TorchBackend:
 
     Attributes:
         searches: True for a model whose work is a search on this CPU.
+        any_size: True: one serves frames of whatever size.
         at_once: as it came to be: a search is many small passes, so that several gaps at once, each on fewer threads,
             take less time than one after the other. Networks, which keep all threads busy, stay at 1.
     """
 
     name = "torch"
+    any_size = True
 
     def __init__(self, model: Model, *, device: str = "cpu", precision: str = "fp32", at_once: int = 1) -> None:
         self.spec, self.device, self.precision = model.spec, device, precision
@@ -78,8 +80,9 @@ class TorchBackend:
 
     @contextmanager
     def _as_asked(self) -> Iterator[None]:
-        kind = torch.device(self.device).type
-        with torch.inference_mode(), torch.autocast(kind, DTYPES[self.precision], enabled=self.precision != "fp32"):
+        kind, dtype, is_less = torch.device(self.device).type, DTYPES[self.precision], self.precision != "fp32"
+        # No cast is kept: a CUDA graph would read it when it is gone. (Weights without gradients are never kept.)
+        with torch.inference_mode(), torch.autocast(kind, dtype, enabled=is_less, cache_enabled=False):
             yield
 
 

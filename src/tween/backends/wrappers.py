@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import BadOption
 from ..models.model import Spec
 from ..ops.canvas import Canvas
-from .backend import Backend, at_once, searches
+from .backend import Backend, any_size, at_once, searches
 
 Size = tuple[int, int]
 OVERLAP = 96  # pixels that neighbours share, or a quarter of a tile if that is less
@@ -261,7 +261,7 @@ def wrapped(make: Callable[[Size], Backend], size: Size, spec: Spec, *, family: 
         tile, canvas, spec, bytes_a_pixel=BYTES_A_PIXEL.get(family, UNMEASURED), free=free_memory(asked.device)
     )
     backend: Backend = asked
-    if tile != "off" and (tiles is not None or asked.name == "torch"):
+    if tile != "off" and (tiles is not None or any_size(asked)):
         backend = Tiled(lambda part: asked if part == canvas else make(part), canvas, tiles or canvas)
     return Mirrored(backend) if tta else backend
 

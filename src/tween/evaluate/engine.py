@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..backends import prepare
-from ..backends.backend import Backend
+from ..backends.backend import Backend, any_size
 from ..models.model import Model, Prediction, Spec, Tensors
 from ..ops.canvas import Canvas
 from .protocols import Recipe
@@ -71,8 +71,8 @@ class Prepared:
 
     def backend_for(self, size: tuple[int, int]) -> Backend:
         for kept in self._kept.values():
-            if kept.name == "torch":
-                return kept  # it takes any size
+            if any_size(kept):
+                return kept
         if size not in self._kept:
             self._kept[size] = prepare.prepare(
                 self.model,

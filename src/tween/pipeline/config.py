@@ -23,7 +23,7 @@ Codec = Literal[
     "hevc_qsv", "h264_vaapi", "h264_videotoolbox", "hevc_videotoolbox",
 ]  # fmt: skip
 
-Engine = Literal["auto", "torch", "fused", "openvino", "onnx", "ncnn", "tensorrt"]
+Engine = Literal["auto", "torch", "cudagraph", "fused", "openvino", "onnx", "ncnn", "tensorrt"]
 
 
 def option(metavar: str | None = None, hint: str = "", *aliases: str) -> Any:
