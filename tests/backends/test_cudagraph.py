@@ -95,7 +95,7 @@ def test_those_that_were_played_last_are_kept():
     assert watched.recorded == 4
 
 
-def test_when_recording_fails_nothing_is_kept_that_takes_memory():
+def test_when_it_fails_nothing_is_kept_that_takes_memory():
     """Whoever works in smaller tiles then finds it free."""
     watched = Watched()
     replays = Replays(watched)

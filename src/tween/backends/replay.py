@@ -57,21 +57,23 @@ class Replays:
         """
         key = name, tuple((tuple(one.shape), one.dtype) for one in given)
         with self._lock:
-            recording = self._kept.pop(key, None) or self._recorded(work, given)
-            self._kept[key] = recording
-            for mine, one in zip(recording.inputs, given, strict=True):
-                mine.copy_(one)
-            recording.play()
-            return tuple(one.clone() for one in recording.outputs)
+            try:
+                return self._played(key, work, given)
+            except BaseException:  # memory may have run out: what can be had back is given back
+                self._kept.clear()
+                raise
+
+    def _played(self, key: Hashable, work: Work, given: Sequence[Tensor]) -> Tensors:
+        recording = self._kept.pop(key, None) or self._recorded(work, given)
+        self._kept[key] = recording
+        for mine, one in zip(recording.inputs, given, strict=True):
+            mine.copy_(one)
+        recording.play()
+        return tuple(one.clone() for one in recording.outputs)
 
     def _recorded(self, work: Work, given: Sequence[Tensor]) -> Recording:
-        """Recorded anew. If that fails, memory may have run out: then none is kept that could be had back."""
         while len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
         inputs = tuple(one.clone() for one in given)
-        try:
-            play, outputs = self._record(lambda: work(*inputs))
-        except BaseException:
-            self._kept.clear()
-            raise
+        play, outputs = self._record(lambda: work(*inputs))
         return Recording(inputs, outputs, play)
