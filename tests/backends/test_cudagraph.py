@@ -133,6 +133,66 @@ def test_it_looks_eagerly():
     assert watched.recorded == before
 
 
+class Nothing:
+    """What torch.cuda offers, with nothing behind it."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def wait_stream(self, _):
+        pass
+
+    def replay(self):
+        pass
+
+
+class Broken(Nothing):
+    """A capture that raises once more when it is left, as torch's does."""
+
+    def __exit__(self, *_):
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize("capture", [Nothing, Broken])
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (
+            "operation not permitted when stream is capturing",
+            Conflict,
+            r"cudagraph for small; .*not permitted",
+        ),
+        ("CUDA out of memory", torch.OutOfMemoryError, "CUDA out of memory"),
+    ],
+)
+def test_what_goes_wrong_in_a_recording_is_told_by_its_cause(monkeypatch, capture, fault, error, words):
+    """For want of memory tiles shrink, if they are told."""
+    for name in ("device", "Stream", "stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, Nothing)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr(torch.cuda, "current_stream", Nothing)
+    runs = iter(range(9))
+
+    def work():
+        if next(runs) == 3:  # after three that warm it
+            raise (torch.OutOfMemoryError if "memory" in fault else RuntimeError)(fault)
+        return (torch.ones(2),)
+
+    backend = CudaGraphBackend(small(), device="cpu")
+    with pytest.raises(error, match=words):
+        backend._captured(work)
+    monkeypatch.setattr(torch.cuda, "graph", Nothing)
+    play, outputs = backend._captured(work)
+    play()
+    assert torch.equal(outputs[0], torch.ones(2))
+
+
 def this_machine(monkeypatch, cuda=1):
     monkeypatch.setattr(machine, "cuda_devices", lambda: ("A GPU",) * cuda)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (9, 0))
