@@ -128,6 +128,24 @@ def test_dis_gives_the_same_twice():
     assert torch.equal(seen(model, a, b).frame, seen(model, a, b).frame)
 
 
+def test_dis_finds_a_small_thing_in_a_small_picture():
+    """Eight pixels that go six: at half the picture's size they would be too few (38 dB)."""
+
+    def thing(moved):
+        picture, cover = texture(120, 160, seed=1), texture(120, 160, seed=2)
+        picture[..., 40:48, 60 + moved : 68 + moved] = 1 - cover[..., 40:48, 60:68]
+        return picture
+
+    shown = seen(zoo.load("dis"), thing(0), thing(6)).frame
+    assert psnr(shown[..., 30:60, 50:90], thing(3)[..., 30:60, 50:90]) > 45
+
+
+@pytest.mark.parametrize(("size", "small"), [((576, 720), True), ((577, 720), False), ((31, 40), True)])
+def test_dis_searches_large_pictures_at_half_their_size(size, small):
+    luma = zoo.load("dis").embed(torch.zeros(1, 3, *size))[2]
+    assert luma.shape == (1, *(size if small else [(side + 1) // 2 for side in size]))
+
+
 def test_dis_leaves_what_is_still_where_it_is():
     """A caption over a moving background stays sharp."""
     a, b = texture(180, 260), texture(180, 260, (12, 0))

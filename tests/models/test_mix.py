@@ -11,7 +11,7 @@ from tween.ops.canvas import to_integer
 pytest.importorskip("numba")
 from tween.models.mix import EXTRA, FIELD, between, mixed
 
-SIZE = (521, 643)  # more pixels than are looked up bicubically, and odd: the half-size grid is no half
+SIZE = (601, 723)  # more pixels than are looked up bicubically, and odd: the half-size grid is no half
 
 
 def shown(monkeypatch, t, *, in_one_pass, size=SIZE, shift=(17.0, -9.0)):

@@ -210,7 +210,7 @@ def test_what_it_goes_by_turns_with_the_picture(models):
         for seen in (frames, frames.flip(-1), frames.transpose(-1, -2).contiguous()):
             models[0](seen, torch.tensor([0.5]))
     plain, mirrored, turned = told
-    assert plain.shape == (1, CLUES, 8, 10)
+    assert plain.shape == (1, CLUES, 16, 20)
     assert (mirrored.flip(-1) - plain).abs().mean() < 0.03
     assert (turned.transpose(-1, -2) - plain).abs().mean() < 0.03
     assert plain.abs().mean() > 0.1
@@ -227,3 +227,10 @@ def test_as_it_ships_it_bends_what_falls_and_nothing_else(models):
     (fall, fall_of_dis), (steady, steady_of_dis) = scores
     assert fall > fall_of_dis + 1
     assert steady > steady_of_dis - 1
+
+
+def test_what_it_is_trained_on_is_searched_as_a_part_of_a_larger_picture():
+    frame = torch.rand(1, 3, 64, 96)
+    model = zoo.create("tweennet")
+    assert model.train().embed(frame)[2].shape == (1, 32, 48)
+    assert model.eval().embed(frame)[2].shape == (1, 64, 96)

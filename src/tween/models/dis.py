@@ -1,6 +1,6 @@
 """Frames in between by dense optical flow, without a network.
 
-    half-size luma of both frames ── DIS ──> motion ahead (first -> last) and back (last -> first)    once a gap
+    luma of both frames ── DIS ──> motion ahead (first -> last) and back (last -> first)              once a gap
     each motion, carried along itself to t, is one guess of what passes through every pixel at t      once an instant
     a third guess: nothing moves
     every guess looks both frames up; guesses under which the frames agree weigh more; the mean is shown
@@ -27,14 +27,16 @@ from .model import Later, Model, Prediction, Spec, Tensors
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 
-PATCH_STRIDE = 4  # pixels of the half-size luma, for patches of 8
+PATCH_STRIDE = 4  # pixels of the luma, for patches of 8
 SMALLEST_SIDE = 16  # pixels of the luma below which DIS has no room for its patches
 AGREEMENT = 0.02  # a difference in luma that lowers a guess's weight to 1/e
 STILLNESS = 0.3  # how much "nothing moves" weighs against a guess of motion that fits as well
 UNSEEN = 0.5  # how far the frames are taken to agree where only one of them has something to show
 DOUBT = 1e-6  # what a guess weighs that does not fit at all, so that three such are averaged
 SCALE = 1e4  # cv2.blendLinear adds 1e-5 to the sum of the weights: this makes it a billionth
-SMALL_PICTURE = 640 * 480  # pixels up to which pictures are looked up bicubically
+SMALL_PICTURE = (
+    720 * 576
+)  # pixels up to which detail is as fine as pixels are: searched as it is, looked up bicubically
 RED_GREEN_BLUE = (0.299, 0.587, 0.114)  # BT.601 luma, whatever the video's: it only has to show edges
 
 
@@ -50,10 +52,14 @@ class Dis(Model):
 
     def embed(self, frame: Tensor) -> Tensors:
         """`[B, 3, H, W]` in [0, 1] -> the frame, its pixels side by side in memory, and its luma in 0..255, float32
-        `[B, H/2, W/2]` (rounded up; `[B, H, W]` where half of it would be too small), on the CPU."""
+        `[B, h, w]`, on the grid that motion is searched on, on the CPU."""
         pixels = pixels_of(frame)
-        lumas = [luma_of(halved(picture)) for picture in pictures(pixels)]
+        lumas = [luma_of(self.on_grid(picture)) for picture in pictures(pixels)]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas))
+
+    def on_grid(self, picture: Array) -> Array:
+        """A picture `[H, W, 3]` on the grid that motion is searched on: half of it, or a small one as it is."""
+        return picture if is_small(*picture.shape[:2]) else halved(picture)
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Two embeddings -> what is in them, and motion `[B, 2, h, w, 2]` on the luma's grid and in its pixels (x, y):
@@ -132,6 +138,11 @@ def stacked(arrays: list[Array]) -> Array:
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
+def is_small(height: int, width: int) -> bool:
+    """True for a picture whose detail is as fine as its pixels."""
+    return height * width <= SMALL_PICTURE
+
+
 def halved(picture: Array) -> Array:
     """`[H, W, 3]` -> half of it, each pixel the mean of four; or itself, where DIS would find half too small."""
     cv2 = opencv()
@@ -197,8 +208,7 @@ def drawn(first: View, last: View, fits: tuple[Fit, Fit], weights: Sequence[Arra
 
 def in_one_pass(view: View) -> bool:
     """True where a picture is drawn by compiled code."""
-    height, width = view.picture.shape[:2]
-    return height * width > SMALL_PICTURE and has_numba()
+    return has_numba() and not is_small(*view.picture.shape[:2])
 
 
 def blended(first: View, last: View, seen: tuple[Array, Array], weights: Sequence[Array], t: float) -> Array:
@@ -292,7 +302,7 @@ def looked_up(image: Array, motion: Array, share: float, off: Array | None = Non
     good there and faster."""
     cv2 = opencv()
     height, width = motion.shape[:2]
-    fine = image.ndim == 3 and image.shape[2] == 3 and height * width <= SMALL_PICTURE
+    fine = image.ndim == 3 and image.shape[2] == 3 and is_small(height, width)
     places = cv2.scaleAdd(motion, share, grid(height, width))
     if off is not None:
         places = cv2.add(places, off, dst=places)

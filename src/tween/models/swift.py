@@ -30,6 +30,7 @@ from .dis import (
     each,
     enlarged,
     grid,
+    halved,
     inside,
     looked_up,
     opencv,
@@ -45,6 +46,10 @@ SURE = 4  # the power of a fit by which one motion stands out from the other
 class DisFast(Dis):
     """DIS flow both ways at quarter size, made one before the pictures are looked up. Frames are embedded as by `Dis`;
     it runs on the CPU as that does."""
+
+    def on_grid(self, picture: Array) -> Array:
+        """Half of it, however small."""
+        return halved(picture)
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """As `Dis.relate`, of a coarser search."""

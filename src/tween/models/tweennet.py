@@ -23,7 +23,7 @@ from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
 from .bend import Searches, bends
 from .clues import CELL, CLUES, MOST, TOLD, Field, bent, clues, smoothed, straight
-from .dis import SMALL_PICTURE, Array, Dis, halved, luma_of, opencv, pictures, pixels_of, stacked, trusted, views
+from .dis import Array, Dis, halved, is_small, luma_of, opencv, pictures, pixels_of, stacked, trusted, views
 from .entry import Entry, Weights
 from .model import Later, Prediction, Spec, Tensors
 from .sought import Sought, drawn, sought
@@ -77,7 +77,7 @@ class Searching(Dis):
     def embed(self, frame: Tensor) -> Tensors:
         """As `dis`, and its pixels on the luma's grid, `[B, h, w, 3]`."""
         pixels = pixels_of(frame)
-        halves = [halved(picture) for picture in pictures(pixels)]
+        halves = [self.on_grid(picture) for picture in pictures(pixels)]
         lumas = [luma_of(half) for half in halves]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas)), torch.from_numpy(stacked(halves))
 
@@ -109,6 +109,10 @@ class TweenNet(Searching):
     def __init__(self, width: int = 32, depth: int = 3) -> None:
         super().__init__()
         self.gates = Gates(width, depth)
+
+    def on_grid(self, picture: Array) -> Array:
+        """As `dis`; but what it is trained on is cut out of larger pictures, and halved as they would be."""
+        return halved(picture) if self.training else super().on_grid(picture)
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `bent`, what is
@@ -208,7 +212,7 @@ def mixed(
     motions = resize_flow(torch.cat((field.motions, field.outer), 1), factor)
     off, trusts, weights, share = resize_flow(off, factor), *(resize(x, factor) for x in (trusts, weights, share))
     weights = weights / weights.sum(1, keepdim=True)
-    mode = "bicubic" if first.shape[-2] * first.shape[-1] <= SMALL_PICTURE else "bilinear"
+    mode = "bicubic" if is_small(*first.shape[-2:]) else "bilinear"
     scene, mask = weights[:, 3:] * ((1 - when) * first + when * last), weights[:, 3:] * (1 - when)
     for k in range(3):
         motion, (of_first, of_last) = motions[:, 2 * k : 2 * k + 2], trusts[:, 2 * k : 2 * k + 2].split(1, 1)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from ..ops.present import has_numba
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
-from .dis import SMALL_PICTURE, Array, pictures, stacked, trusted
+from .dis import Array, halved, is_small, pictures, stacked, trusted
 from .entry import Entry
 from .model import Later, Prediction, Spec, Tensors
 from .sought import Sought
@@ -126,6 +126,10 @@ class Woven(Searching):
         self.hand_on = Finer(middle, fine // 2)
         self.fine = Hourglass(4 * 12 + 8 + SOURCES + 1 + fine // 2, (fine, middle), depths[::2], TOLD + SHADES)
 
+    def on_grid(self, picture: Array) -> Array:
+        """Half of it, however small: what the convolutions see is in proportion to it."""
+        return halved(picture)
+
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow` and `mask`, the weight of frame 0 against frame 1, of what is
         shown; `merged_half`, what the coarse look would show at half size."""
@@ -189,7 +193,7 @@ def shown(frames: tuple[Tensor, Tensor], flows: Tensor, believed: Tensor, shades
         shades: `[B, 48, H / 4, W / 4]`.
     """
     factor = frames[0].shape[-1] / flows.shape[-1]
-    mode = "bicubic" if is_small(frames[0]) else "bilinear"
+    mode = "bicubic" if is_small(*frames[0].shape[-2:]) else "bilinear"
     seen = looked(frames, resize_flow(flows, factor), mode)
     return (mixed(torch.cat((seen, *frames), 1), resize(believed, factor)) + F.pixel_shuffle(shades, SIDE)).clamp(0, 1)
 
@@ -207,14 +211,9 @@ def drawn(frames: tuple[Tensor, Tensor], flows: Tensor, believed: Tensor, shades
     return torch.from_numpy(stacked(seen)).permute(0, 3, 1, 2)
 
 
-def is_small(frame: Tensor) -> bool:
-    """True for a frame whose detail is as fine as its pixels."""
-    return frame.shape[-2] * frame.shape[-1] <= SMALL_PICTURE
-
-
 def in_one_pass(frame: Tensor) -> bool:
     """True where frames are drawn by compiled code."""
-    return has_numba() and not is_small(frame)
+    return has_numba() and not is_small(*frame.shape[-2:])
 
 
 def moved(flows: Tensor, believed: Tensor, factor: float) -> dict[str, Tensor]:
