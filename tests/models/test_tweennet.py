@@ -178,7 +178,7 @@ def test_each_search_is_made_once(monkeypatch):
     """A clip of n frames is searched 2 (n - 1) times, though a gap looks at four frames."""
     made = []
     monkeypatch.setattr(
-        bend, "dense_search", lambda *pair: made.append(pair) or np.zeros((*pair[0].shape, 2), np.float32)
+        bend, "dense_search", lambda *pair, **_: made.append(pair) or np.zeros((*pair[0].shape, 2), np.float32)
     )
     model, frames = TweenNet().eval(), moving((0, 1, 3, 6, 10, 15))
     with torch.inference_mode():

@@ -17,6 +17,6 @@ LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("rife-4.6", "ifr
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_one_batch_is_learnt_to_40_db(name):
-    blend, reached, _ = overfitting.overfit(name, steps=2500, wanted=40.0, side=64)
+    blend, _, reached, _ = overfitting.overfit(name, steps=2500, wanted=40.0, side=64, seed=11)
     assert blend < 36
     assert reached >= 40

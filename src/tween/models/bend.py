@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -42,9 +43,16 @@ class Found(NamedTuple):
 
 class Searches:
     """Searches between frames, each made once, whoever asks in whatever thread: a gap looks at the one after it, which
-    is the next to come. What is remembered of frames that are gone goes with them."""
+    is the next to come. What is remembered of frames that are gone goes with them.
 
-    def __init__(self) -> None:
+    Args:
+        refine: as `dense_search` takes it.
+        turned: search in pictures turned by half a circle. DIS goes over a picture from one corner to the other, and
+            errs otherwise from there.
+    """
+
+    def __init__(self, refine: int = 0, *, turned: bool = False) -> None:
+        self._refine, self._turned = refine, turned
         self._found: dict[tuple[int, int], Found] = {}
         self._lock = threading.Lock()
 
@@ -60,18 +68,24 @@ class Searches:
         if known is None:
             try:
                 pairs = zip(rounded(a), rounded(b), strict=True)
-                one.motion.set_result(np.stack([dense_search(*pair) for pair in pairs]))
+                one.motion.set_result(np.stack([self._search(*pair) for pair in pairs]))
             except BaseException as error:
                 with self._lock:
                     self._found.pop(key, None)
                 one.motion.set_exception(error)
         return one.motion.result()
 
-    def __deepcopy__(self, memo: object) -> Searches:
-        return Searches()
+    def _search(self, a: Array, b: Array) -> Array:
+        if not self._turned:
+            return dense_search(a, b, refine=self._refine)
+        a, b = (np.ascontiguousarray(luma[::-1, ::-1]) for luma in (a, b))
+        return -dense_search(a, b, refine=self._refine)[::-1, ::-1]
 
-    def __reduce__(self) -> tuple[type[Searches], tuple[()]]:
-        return Searches, ()
+    def __deepcopy__(self, memo: object) -> Searches:
+        return Searches(self._refine, turned=self._turned)
+
+    def __reduce__(self) -> tuple[Callable[[], Searches], tuple[()]]:
+        return partial(Searches, self._refine, turned=self._turned), ()
 
 
 def rounded(luma: Tensor) -> Array:

@@ -164,16 +164,17 @@ def both_ways(first: Array, last: Array) -> Array:
     return np.stack(at_once(lambda: dense_search(first, last), lambda: dense_search(last, first)))
 
 
-def dense_search(a: Array, b: Array) -> Array:
+def dense_search(a: Array, b: Array, *, refine: int = 0) -> Array:
     """Luma uint8 `[h, w]` twice -> where each pixel of `a` is in `b`, relative, `[h, w, 2]` (x, y). Zero where they
-    are too small for a search."""
+    are too small for a search. `refine`: rounds of DIS's variational refinement at each level."""
     cv2 = opencv()
 
     if min(a.shape) < SMALLEST_SIDE:
         return np.zeros((*a.shape, 2), np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # no variational refinement
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(0)
     search.setPatchStride(PATCH_STRIDE)
+    search.setVariationalRefinementIterations(refine)
     return search.calc(a, b, None)
 
 

@@ -22,7 +22,7 @@ from ..ops.present import has_numba
 from ..ops.resize import resize, resize_flow
 from ..ops.warp import backward_warp
 from .bend import Searches, bends
-from .clues import CELL, CLUES, MOST, TOLD, Field, bent, clues, smoothed, straight
+from .clues import CELL, CLUES, MOST, Field, bent, clues, smoothed, straight
 from .dis import Array, Dis, halved, is_small, luma_of, opencv, pictures, pixels_of, stacked, trusted, views
 from .entry import Entry, Weights
 from .model import Later, Prediction, Spec, Tensors
@@ -39,19 +39,21 @@ class Gates(nn.Module):
     Args:
         width: channels.
         depth: layers after the first.
+        clues: how many it sees of a cell.
+        at_first: what it tells untrained.
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, clues: int = CLUES, at_first: Sequence[float] = AT_FIRST) -> None:
         super().__init__()
-        self.see = nn.Conv2d(CLUES, width, 3, 1, 1)
+        self.see = nn.Conv2d(clues, width, 3, 1, 1)
         self.near = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(depth))
         self.far = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(depth))
-        self.tell = nn.Conv2d(width, TOLD, 1)
+        self.tell = nn.Conv2d(width, len(at_first), 1)
         nn.init.zeros_(self.tell.weight)
-        self.tell.bias = nn.Parameter(torch.tensor(AT_FIRST))
+        self.tell.bias = nn.Parameter(torch.tensor(at_first))
 
     def forward(self, clues: Tensor) -> Tensor:
-        """`[B, 28, h, w]` -> `[B, 5, h, w]`."""
+        """`[B, clues, h, w]` -> `[B, told, h, w]`."""
         x = F.leaky_relu(self.see(clues), 0.2)
         for near, far in zip(self.near, self.far, strict=True):
             mean = x.mean((2, 3), keepdim=True)
@@ -81,6 +83,10 @@ class Searching(Dis):
         lumas = [luma_of(half) for half in halves]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas)), torch.from_numpy(stacked(halves))
 
+    def on_grid(self, picture: Array) -> Array:
+        """As `dis`; but what it is trained on is cut out of larger pictures, and halved as they would be."""
+        return halved(picture) if self.training else super().on_grid(picture)
+
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Four embeddings -> those of frames 0 and 1, motion `[B, 2, h, w, 2]` between them and how it bends
         `[B, 2, h, w, 3]`, on the luma's grid and in its pixels (x, y)."""
@@ -109,10 +115,6 @@ class TweenNet(Searching):
     def __init__(self, width: int = 32, depth: int = 3) -> None:
         super().__init__()
         self.gates = Gates(width, depth)
-
-    def on_grid(self, picture: Array) -> Array:
-        """As `dis`; but what it is trained on is cut out of larger pictures, and halved as they would be."""
-        return halved(picture) if self.training else super().on_grid(picture)
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """A scene at `t` `[B]` in [0, 1]. `aux`: `flow`; `mask`, the weight of frame 0 against frame 1; `bent`, what is

@@ -22,6 +22,7 @@ from . import (
     deformvfi,
     emavfi,
     exported,
+    foreseen,
     ifrnet,
     ifrvp,
     lift,
@@ -47,7 +48,7 @@ def families() -> list[tuple[Entry, ...]]:
     """The rows of every family, in the order in which they are shown. Families share no key of a weights file."""
     return [
         classic.ROWS + swift.ROWS + ahead.ROWS,
-        tweennet.ROWS + woven.ROWS,
+        tweennet.ROWS + foreseen.ROWS + woven.ROWS,
         ifrnet.ROWS + ifrvp.ROWS,
         rife.ROWS,
         emavfi.ROWS,
