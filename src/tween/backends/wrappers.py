@@ -27,8 +27,10 @@ from .backend import Backend, any_size, at_once, searches
 Size = tuple[int, int]
 OVERLAP = 96  # pixels that neighbours share, or a quarter of a tile if that is less
 SMALLEST = 128  # pixels: a tile is not made smaller
-BYTES_A_PIXEL = {  # measured: peak memory of one frame at 640x640 (LIFT 320x320), the family's largest network, fp32
-    "classic": 50, "dis": 210, "tweennet": 260, "woven": 750, "ifrnet": 1810, "ifrvp": 1810, "rife": 1190,
+BYTES_A_PIXEL = {  # measured: peak memory of one frame at 640x640 (LIFT 320x320), the family's largest network, fp32;
+    # of what searches for motion, as it does in large pictures
+    "classic": 50, "dis": 210, "ahead": 210, "tweennet": 260, "foreseen": 260, "woven": 750,
+    "ifrnet": 1810, "ifrvp": 1810, "rife": 1190,
     "emavfi": 2910, "lightvfi": 1240, "deformvfi": 1540, "lift": 6520,
 }  # fmt: skip
 UNMEASURED = 3000

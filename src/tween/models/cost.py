@@ -16,6 +16,7 @@ HD = (720, 1280)
 # counting the whole zoo takes a minute. tests/models/test_cost.py counts again.
 FIGURES: dict[str, tuple[int, float]] = {
     "tweennet": (42_245, 0.1),
+    "tweennet-ahead": (40_295, 0.1),
     "tweennet-m": (2_248_384, 30.8),
     "ifrnet-s": (2_803_610, 101.2),
     "ifrnet-b": (4_959_692, 178.2),

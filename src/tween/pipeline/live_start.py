@@ -20,6 +20,7 @@ from .live import LiveRun
 from .pace import Clock, now
 
 DEFAULT: Final = "dis-fast"  # what `default` stands for where pictures cannot wait
+DEFAULT_AHEAD: Final = "dis-ahead"  # the same, where the future is asked for
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Models:
 
     def __init__(self, config: LiveConfig) -> None:
         self._config = config
-        default = zoo.DEFAULT_PREDICTOR if config.predict else DEFAULT
+        default = DEFAULT_AHEAD if config.predict else DEFAULT
         self.name = default if config.model == "default" else config.model
         self._loaded: dict[str, Model] = {}
 
