@@ -38,6 +38,6 @@ def test_repeat_is_the_newest_frame():
     assert torch.equal(zoo.load("repeat")(frames, torch.tensor([3.0])).frame, frames[:, 1])
 
 
-def test_the_default_predictor_needs_nothing():
-    assert not zoo.entry(zoo.DEFAULT_PREDICTOR).trained
+def test_the_default_predictor_is_at_hand():
+    assert zoo.entry(zoo.DEFAULT_PREDICTOR).weights[0].file
     assert zoo.load(zoo.DEFAULT_PREDICTOR).spec.predicts

@@ -111,3 +111,20 @@ def test_all_it_tells_can_be_learnt():
     shown.square().mean().backward()
     assert len(model.foresight.tell.bias.grad) == len(AT_FIRST)
     assert all(value.abs() > 1e-8 for value in model.foresight.tell.bias.grad)
+
+
+def test_as_it_ships_it_follows_what_falls_and_what_does_not():
+    shipped, straight = zoo.load("tweennet-ahead"), zoo.load("dis-ahead")
+    falls = falling((-1, 0, 1, 2))
+    assert foretold(shipped, falls, 1) > foretold(Pairs(straight), falls, 1) + 1
+    assert foretold(shipped, [3.0 * time for time in (-2, -1, 0, 1)], 1) > 34
+
+
+class Pairs:
+    """A predictor from two frames, asked as one from three."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, frames, t):
+        return self.model(frames[:, 1:], t)

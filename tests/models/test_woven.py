@@ -10,7 +10,7 @@ from tween.models import woven, zoo
 from tween.models.tweennet import found_at
 from tween.models.woven import EACH, SOURCES, Woven, prior
 
-LARGE = 512, 640  # drawn in one pass
+LARGE = 576, 736  # drawn in one pass
 
 
 @pytest.fixture

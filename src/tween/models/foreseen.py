@@ -25,7 +25,7 @@ from .ahead import REFINE
 from .bend import Searches
 from .clues import CELL, STEADY, length
 from .dis import DOUBT, STILLNESS, Array, Dis, agreement, at_once, carried, halved, inside, is_small, looked_up, opencv
-from .entry import Entry
+from .entry import Entry, Weights
 from .model import Prediction, Spec, Tensors
 from .tweennet import Gates
 
@@ -186,5 +186,15 @@ ROWS: tuple[Entry, ...] = (
         "tweennet-ahead",
         lambda scale: Foreseen(),  # noqa: ARG005
         "the newest frame carried on along its optical flow, as far as a small network believes: it sees three frames",
+        weights=(
+            Weights(
+                "tween",
+                file="tweennet-ahead.safetensors",
+                sha256="2e4fafd87a0dde00bc063c869fa90d268577f930b2d64e6e0864f253788eca90",
+                licence="MIT",
+                origin="tween, by recipes/tweennet-ahead.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
+                "Foundation) and other open footage: models/assets/tweennet-ahead.md",
+            ),
+        ),
     ),
 )

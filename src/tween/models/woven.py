@@ -7,7 +7,7 @@
     fine        at 1/4: the same once more, and what to add to the colours
     shown       both guesses, looked up in both frames, and both frames at rest, as believed
 
-Untrained, it shows what `dis` shows.
+Untrained, it shows what `dis` shows, of small pictures nearly (it searches at half their size, however small).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from .model import Model, Spec
 log = logging.getLogger("tween")
 
 DEFAULT = "tweennet"  # what `default` stands for
-DEFAULT_PREDICTOR = "dis-ahead"  # the same, where the future is asked for
+DEFAULT_PREDICTOR = "tweennet-ahead"  # the same, where the future is asked for
 UNKNOWN_LICENCE = "not known: ask whoever made the file"
 
 

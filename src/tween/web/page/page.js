@@ -184,6 +184,11 @@ $("all-models").addEventListener("click", (event) => {
   showRows();
 });
 
+function parameters(count) {
+  if (!count) return "–";
+  return count < 1e5 ? `${Math.round(count / 1e3)} k` : `${(count / 1e6).toFixed(1)} M`;
+}
+
 function modelRow(row) {
   const line = document.createElement("tr"), name = document.createElement("th");
   line.classList.toggle("away", !row.here);
@@ -192,7 +197,7 @@ function modelRow(row) {
   const score = (set) => (set in row.scores ? row.scores[set].toFixed(2) : "–");
   const cells = [
     row.here ? (row.tags.join(", ") || "yes") : "no weights",
-    row.parameters ? `${(row.parameters / 1e6).toFixed(1)} M` : "–",
+    parameters(row.parameters),
     row.gmacs || "–", score("Vimeo-90K"), score("UCF101"), score("SNU-FILM hard"),
   ];
   line.append(name, ...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
