@@ -190,7 +190,7 @@ ROWS: tuple[Entry, ...] = (
             Weights(
                 "tween",
                 file="tweennet-ahead.safetensors",
-                sha256="2e4fafd87a0dde00bc063c869fa90d268577f930b2d64e6e0864f253788eca90",
+                sha256="39b479cf6d750921e7f63e278b20ed34ccb5231698bc85db6ba1df463bd8785b",
                 licence="MIT",
                 origin="tween, by recipes/tweennet-ahead.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
                 "Foundation) and other open footage: models/assets/tweennet-ahead.md",
