@@ -192,8 +192,8 @@ ROWS: tuple[Entry, ...] = (
                 file="tweennet-ahead.safetensors",
                 sha256="39b479cf6d750921e7f63e278b20ed34ccb5231698bc85db6ba1df463bd8785b",
                 licence="MIT",
-                origin="tween, by recipes/tweennet-ahead.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
-                "Foundation) and other open footage: models/assets/tweennet-ahead.md",
+                origin="tween, by recipes/tweennet-ahead.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) "
+                "Blender Foundation) and other open footage: models/assets/tweennet-ahead.md",
             ),
         ),
     ),
