@@ -34,9 +34,7 @@ STILLNESS = 0.3  # how much "nothing moves" weighs against a guess of motion tha
 UNSEEN = 0.5  # how far the frames are taken to agree where only one of them has something to show
 DOUBT = 1e-6  # what a guess weighs that does not fit at all, so that three such are averaged
 SCALE = 1e4  # cv2.blendLinear adds 1e-5 to the sum of the weights: this makes it a billionth
-SMALL_PICTURE = (
-    720 * 576
-)  # pixels up to which detail is as fine as pixels are: searched as it is, looked up bicubically
+SMALL_PICTURE = 720 * 576  # pixels up to which pictures are searched as they are, and looked up bicubically
 RED_GREEN_BLUE = (0.299, 0.587, 0.114)  # BT.601 luma, whatever the video's: it only has to show edges
 
 
