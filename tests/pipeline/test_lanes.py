@@ -367,7 +367,7 @@ def test_what_is_computed_once_is_waited_for():
 def test_a_search_is_made_once_whoever_asks(monkeypatch):
     made, gate = [], threading.Event()
 
-    def dense_search(a, b):
+    def dense_search(a, b, **_):
         gate.wait(20)
         made.append((a, b))
         if len(made) == 2:
