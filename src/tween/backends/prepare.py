@@ -97,7 +97,11 @@ def prepare(
         MissingPackage: the backend asked for is not installed.
     """
     choice = choose(model, backend=backend, device=device, precision=precision)
-    canvas = Canvas(size, model.spec.multiple)
+    return _made(choice, model, Canvas(size, model.spec.multiple), label, at_once)
+
+
+def _made(choice: Choice, model: Model, canvas: Canvas, label: str, at_once: int) -> Backend:
+    """What was chosen; only its own package is imported."""
     if isinstance(model, Exported):
         from .exported import FileBackend
 

@@ -63,3 +63,12 @@ class Entry:
     weights: tuple[Weights, ...] = field(default=())
     trained: bool = True
     scalable: bool = False
+
+
+def ours(name: str, sha256: str) -> Weights:
+    """Weights of a network that tween's own recipe of its name made: they ship with the package, beside a card."""
+    origin = (
+        f"tween, by recipes/{name}.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender Foundation) and "
+        f"other open footage: models/assets/{name}.md"
+    )
+    return Weights("tween", file=f"{name}.safetensors", sha256=sha256, licence="MIT", origin=origin)

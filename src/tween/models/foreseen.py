@@ -24,10 +24,10 @@ from ..ops.warp import backward_warp
 from .ahead import REFINE
 from .bend import Searches
 from .clues import CELL, STEADY, length
-from .dis import DOUBT, STILLNESS, Array, Dis, agreement, at_once, carried, halved, inside, is_small, looked_up, opencv
-from .entry import Entry, Weights
+from .dis import DOUBT, STILLNESS, Array, agreement, at_once, carried, inside, is_small, looked_up, opencv
+from .entry import Entry, ours
 from .model import Prediction, Spec, Tensors
-from .tweennet import Gates
+from .tweennet import Gates, Learning
 
 SEEN: Final = 21  # clues of a cell
 SMOOTH: Final = 17  # pixels a side over which a bend is made smooth
@@ -60,7 +60,7 @@ class Field(NamedTuple):
     within: Tensor
 
 
-class Foreseen(Dis):
+class Foreseen(Learning):
     """Frame 0 carried on, along motion that goes on bending as far as a network believes. Any t >= 0.
 
     The search runs on the CPU, on OpenCV's threads, whatever device the frames are on; all else where the frames are.
@@ -78,10 +78,6 @@ class Foreseen(Dis):
         self.searched, self.searched_turned = Searches(REFINE), Searches(REFINE, turned=True)
         self.foresight = Gates(width, depth, SEEN, AT_FIRST)
 
-    def on_grid(self, picture: Array) -> Array:
-        """As `dis`; but what it is trained on is cut out of larger pictures, and halved as they would be."""
-        return halved(picture) if self.training else super().on_grid(picture)
-
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Three embeddings -> frame 0 and the planes of a `Field`, `[B, 16, h, w]`."""
         oldest, before, newest = (luma for _, _, luma in context)
@@ -93,14 +89,13 @@ class Foreseen(Dis):
         return context[2][0], planes.to(context[2][0]).contiguous()
 
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
-        """A scene at `t` `[B]`, t >= 0, in gaps after frame 0. `aux`: `moved`, how far each of three motions goes by
-        then, seen on frame 0, `[B, 6, h, w]` in pixels of its grid."""
+        """A scene at `t` `[B]`, t >= 0, in gaps after frame 0."""
         frame, planes = scene
         field, when = Field(*planes.split(PARTS, 1)), t.to(frame).view(-1, 1, 1, 1)
         around = smoothed(field)
         told = resize(self.foresight(F.avg_pool2d(clues(field, around, when), CELL)), CELL)
-        bends = (0.5 * when * (1 + when) * bent(field, around, told[:, n : n + 2]) for n in range(0, BENDS, 2))
-        ways = [when * field.back + next(bends), when * field.onward + next(bends), when * field.earlier]
+        one, other = (0.5 * when * (1 + when) * bent(field, around, gates) for gates in told[:, :BENDS].split(2, 1))
+        ways = [when * field.back + one, when * field.onward + other, when * field.earlier]
         trust = believed(field, told[:, BENDS:])
         come = [arrived(way, trust[:, n : n + 1]) for n, way in enumerate(ways)]
         factor = frame.shape[-1] / planes.shape[-1]
@@ -110,7 +105,7 @@ class Foreseen(Dis):
         for n, (way, _) in enumerate(come):
             seen = backward_warp(frame, -resize_flow(way, factor), mode=mode).clamp(0, 1)
             shown = shown + weights[:, n : n + 1] * seen
-        return Prediction(shown, {"moved": torch.cat(ways, 1)})
+        return Prediction(shown, {})
 
 
 def found(newest: Array, before: Array, oldest: Array, back: Array, onward: Array, older: Array) -> Array:
@@ -186,15 +181,6 @@ ROWS: tuple[Entry, ...] = (
         "tweennet-ahead",
         lambda scale: Foreseen(),  # noqa: ARG005
         "the newest frame carried on along its optical flow, as far as a small network believes: it sees three frames",
-        weights=(
-            Weights(
-                "tween",
-                file="tweennet-ahead.safetensors",
-                sha256="39b479cf6d750921e7f63e278b20ed34ccb5231698bc85db6ba1df463bd8785b",
-                licence="MIT",
-                origin="tween, by recipes/tweennet-ahead.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) "
-                "Blender Foundation) and other open footage: models/assets/tweennet-ahead.md",
-            ),
-        ),
+        weights=(ours("tweennet-ahead", "39b479cf6d750921e7f63e278b20ed34ccb5231698bc85db6ba1df463bd8785b"),),
     ),
 )

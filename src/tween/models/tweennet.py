@@ -24,7 +24,7 @@ from ..ops.warp import backward_warp
 from .bend import Searches, bends
 from .clues import CELL, CLUES, MOST, Field, bent, clues, smoothed, straight
 from .dis import Array, Dis, halved, is_small, luma_of, opencv, pictures, pixels_of, stacked, trusted, views
-from .entry import Entry, Weights
+from .entry import Entry, ours
 from .model import Later, Prediction, Spec, Tensors
 from .sought import Sought, drawn, sought
 
@@ -63,7 +63,16 @@ class Gates(nn.Module):
         return self.tell(x)
 
 
-class Searching(Dis):
+class Learning(Dis):
+    """A search that a network is trained on, in windows: they are cut out of larger pictures, and halved as those would
+    be. Whole pictures are searched as by `dis`."""
+
+    def on_grid(self, picture: Array) -> Array:
+        """As `dis`, but that windows are halved however small."""
+        return halved(picture) if self.training else super().on_grid(picture)
+
+
+class Searching(Learning):
     """What sees four frames and searches motion between them, each search made once.
 
     The search runs on the CPU, on OpenCV's threads, whatever device the frames are on. Frames -1 and 2 that repeat 0
@@ -82,10 +91,6 @@ class Searching(Dis):
         halves = [self.on_grid(picture) for picture in pictures(pixels)]
         lumas = [luma_of(half) for half in halves]
         return frame.detach(), pixels, torch.from_numpy(np.stack(lumas)), torch.from_numpy(stacked(halves))
-
-    def on_grid(self, picture: Array) -> Array:
-        """As `dis`; but what it is trained on is cut out of larger pictures, and halved as they would be."""
-        return halved(picture) if self.training else super().on_grid(picture)
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Four embeddings -> those of frames 0 and 1, motion `[B, 2, h, w, 2]` between them and how it bends
@@ -232,15 +237,6 @@ ROWS: tuple[Entry, ...] = (
         "tweennet",
         lambda scale: TweenNet(),  # noqa: ARG005
         "optical flow searched as by `dis`, and bent as far as a small network believes: it sees four frames",
-        weights=(
-            Weights(
-                "tween",
-                file="tweennet.safetensors",
-                sha256="bc168034d38b2b27438daae5391cfc607588b77cefee3bd93a7e51231e9fc94d",
-                licence="MIT",
-                origin="tween, by recipes/tweennet.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender "
-                "Foundation) and other open footage: models/assets/tweennet.md",
-            ),
-        ),
+        weights=(ours("tweennet", "bc168034d38b2b27438daae5391cfc607588b77cefee3bd93a7e51231e9fc94d"),),
     ),
 )
