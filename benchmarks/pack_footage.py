@@ -1,6 +1,6 @@
 """Footage made small enough to travel to a machine that trains: every listed clip, each in a file of its own.
 
-    python benchmarks/pack_footage.py ../shared/data/train -o footage [--side 432] [--crf 20] [--megabytes 46]
+    python benchmarks/pack_footage.py ../shared/data/train -o footage [--side 432] [--crf 20] [--megabytes 46] [...]
 
 Of each row of MANIFEST.tsv the listed frames are read, shrunk (quality B by 3/4, C by 1/2, where the codec has left
 nothing of the finest detail; then to `--side` pixels on the shorter side at most) and coded anew in HEVC. Written are
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tween.data.sets import open_set
 
 SHRINK = {"A": 1.0, "B": 0.75, "C": 0.5}
+QUIET = {"x265-params": "log-level=none"}
 Pictures = list[NDArray[np.uint8]]  # [H, W, 3] each
 ATTRIBUTION = ("kind", "split", "source", "shot", "quality", "repo", "path", "licence", "licence_evidence")
 COLUMNS = ("clip", "file", "start", "frames", "step", "width", "height", "crop", "fps", *ATTRIBUTION, "processing")
@@ -36,11 +37,11 @@ def shrunk(pictures: Pictures, factor: float, side: int) -> Pictures:
     return [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]  # type: ignore[misc]
 
 
-def coded(pictures: Pictures, path: Path, rate: Fraction, crf: int) -> None:
+def coded(pictures: Pictures, path: Path, rate: Fraction, crf: int, preset: str) -> None:
     """A video file of them."""
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx265", rate=rate, options={"crf": str(crf), "x265-params": "log-level=none"})
+        stream = out.add_stream("libx265", rate=rate, options={"crf": str(crf), "preset": preset, **QUIET})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for picture in pictures:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--side", type=int, default=432)
     parser.add_argument("--crf", type=int, default=20)
+    parser.add_argument("--preset", default="medium", help="x265's: ultrafast for footage that need not be small")
     parser.add_argument("--megabytes", type=float, default=46)
     parser.add_argument("--limit", type=int, help="so many clips, for a try")
     options = parser.parse_args()
@@ -74,7 +76,7 @@ def main() -> None:
         pictures = [picture.permute(1, 2, 0).numpy() for picture in clip.read(range(clip.length))]
         small = shrunk(pictures, SHRINK[row["quality"][:1]], options.side)
         path = folder / f"{clip.name}.mp4"
-        coded(small, path, Fraction(row["fps"] or 25).limit_denominator(1001), options.crf)
+        coded(small, path, Fraction(row["fps"] or 25).limit_denominator(1001), options.crf, options.preset)
         height, width = small[0].shape[:2]
         done = f"{row['processing']}; then {width}x{height}, HEVC, CRF {options.crf}"
         now = {"file": path.name, "start": "0", "step": "1", "crop": "", "width": str(width), "height": str(height)}

@@ -65,6 +65,19 @@ def random(*size, seed=0, dtype=torch.float32):
     return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def test_a_pyramid_is_held_against_a_label_at_every_size():
+    """A steady motion is nowhere off at any size; off by (3, 4) of the label's pixels is off by 5."""
+    label = torch.tensor([8.0, -4.0, -8.0, 4.0]).view(1, 4, 1, 1).expand(1, 4, 16, 24)
+    pyramid = [label, label[..., :8, :12] / 2, label[..., :4, :6] / 4]
+    assert float(flow.pyramid_error(pyramid, label)) == pytest.approx(0, abs=1e-4)
+    off = torch.tensor([3.0, 4.0, 3.0, 4.0]).view(1, 4, 1, 1)
+    pyramid = [label + off, label[..., :8, :12] / 2 + off / 2]
+    assert float(flow.pyramid_error(pyramid, label)) == pytest.approx(10)
+    assert float(flow.pyramid_error(pyramid, label, power=0.5)) == pytest.approx(2 * 5.01**0.5)
+    noisy = random(1, 4, 16, 24)
+    assert float(flow.pyramid_error([noisy], label)) == pytest.approx(float(flow.endpoint_error(noisy, label).mean()))
+
+
 def test_coarse_flows_learn_and_the_finest_does_not():
     label = random(1, 4, 16, 24)
     finest = (label + 0.5).requires_grad_()

@@ -11,6 +11,8 @@ from tween.errors import BadOption
 from tween.frame import Frame
 from tween.models import ifrnet
 from tween.ops.canvas import Canvas
+from tween.ops.resize import resize_flow
+from tween.ops.warp import backward_warp
 
 PREDICTION, FLOW_PX = 1e-5, 1e-4  # tolerances of the fixtures' README
 SCALABLE = ["ifrnet-s", "ifrnet-b", "ifrnet-l"]
@@ -186,3 +188,49 @@ def test_one_exported_graph_serves_every_size():
     frames, t = torch.rand(1, 2, 3, 24, 40), torch.tensor([0.7])
     with torch.no_grad():
         assert furthest(graph(frames, t), whole(frames, t)) < 1e-6
+
+
+# To learn from coarse to fine.
+
+
+@pytest.mark.parametrize("name", ["s", "elan"])
+def test_levels_that_rest_do_not_run_and_add_nothing(name):
+    torch.manual_seed(1)
+    model, pictures = ifrnet.build(name, 1.0).eval(), torch.rand(2, 2, 3, 64, 64)
+    whole = run(model, pictures, 0.25)
+    ran = []
+    for level in range(1, model.levels + 1):
+        decoder = model.get_submodule(f"decoder{level}")
+        decoder.register_forward_hook(lambda *_, level=level: ran.append(level))
+    model.finest = 2
+    coarse = run(model, pictures, 0.25)
+    assert ran == list(range(model.levels, 1, -1))
+    assert torch.equal(coarse.aux["flow_2"], whole.aux["flow_2"])
+    assert torch.equal(coarse.aux["flow"], resize_flow(whole.aux["flow_2"], 2))
+    assert torch.allclose(coarse.aux["mask"], torch.tensor(0.75))
+    warped = [backward_warp(pictures[:, k], coarse.aux["flow"][:, 2 * k : 2 * k + 2]) for k in range(2)]
+    assert torch.allclose(coarse.frame, 0.75 * warped[0] + 0.25 * warped[1], atol=1e-5)
+    model.finest = 1
+    assert torch.equal(run(model, pictures, 0.25).frame, whole.frame)
+
+
+@pytest.mark.parametrize("name", ["s", "b", "t"])
+def test_weights_to_begin_with_keep_signals_their_size(name):
+    """PyTorch's own let them fade from level to level: a hundredth is left of what a picture says."""
+    torch.manual_seed(1)
+    model = ifrnet.build(name, 1.0).eval()
+    pictures = torch.nn.functional.interpolate(torch.rand(4, 3, 24, 24), scale_factor=8, mode="bicubic").clamp(0, 1)
+    scene = torch.stack((pictures[:2], pictures[2:]), 1)
+
+    def sizes():
+        with torch.inference_mode():
+            coarsest = model.relate([(scene[:, 0],), (scene[:, 1],)])[-2]
+            return float(coarsest.std(0).mean()), run(model, scene, 0.5)
+
+    faded, _ = sizes()
+    model.begin_kaiming()
+    kept, shown = sizes()
+    assert faded < 0.05
+    assert 0.3 < kept < 3
+    assert 0 < shown.aux["flow"].abs().mean() < 4
+    assert all(not part.bias.any() for part in model.modules() if isinstance(part, torch.nn.Conv2d))

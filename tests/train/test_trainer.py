@@ -202,6 +202,9 @@ def test_memory_that_runs_out_says_what_to_lower(tmp_path, monkeypatch):
         ({"optim": OptimConfig(batch=3, accumulate=2)}, "equal whole parts"),
         ({"phases": (Phase(until=0.5),)}, "growing parts of the run"),
         ({"phases": (Phase(frozen=("encodr",)),)}, r"frozen encodr \(did you mean encoder"),
+        ({"phases": (Phase(finest=4),)}, r"finest: 4; this network has levels 1 \(the finest\) to 3"),
+        ({"model": "lightvfi-16", "phases": (Phase(finest=2),)}, "this network has no levels"),
+        ({"phases": (Phase(weights={"charbonier": 0}),)}, r"weighs charbonier \(did you mean charbonnier"),
         ({"losses": {"charbonier": 1.0}}, r"charbonier \(did you mean charbonnier"),
         ({"optim": OptimConfig(batch=2, dropout=0.1)}, "has no dropout layer"),
         ({"device": "cuda:7"}, "no such device"),
@@ -268,6 +271,36 @@ def test_frozen_parts_rest_and_scales_are_kept(tmp_path):
     after = weights(tmp_path)
     moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert moved == {"decoder1", "decoder2"}
+
+
+@pytest.mark.slow
+def test_from_coarse_to_fine(tmp_path):
+    """Levels that rest do not move, and a term that weighs nothing is not computed."""
+    phases = (Phase(until=0.5, finest=2, weights={"charbonnier": 0}), Phase(weights={"flow": 0.1}))
+    asked = config(4, phases=phases, losses={"charbonnier": 1.0, "flow": {"weight": 0.1, "coarse": 0.5}})
+    torch.manual_seed(7)
+    before = zoo.create("ifrnet-t").state_dict()
+    stop_after(2, asked, tmp_path)
+    after = weights(tmp_path)
+    assert {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])} == {
+        "encoder", "decoder2", "decoder3",
+    }  # fmt: skip
+    assert train(asked, tmp_path).step == 4
+    assert not torch.equal(before["decoder1.convblock.0.0.weight"], weights(tmp_path)["decoder1.convblock.0.0.weight"])
+    told = [line.keys() & {"charbonnier", "flow"} for line in lines(tmp_path / "log.jsonl")]
+    assert told == 2 * [{"flow"}] + 2 * [{"charbonnier", "flow"}]
+
+
+@pytest.mark.slow
+def test_weights_begin_as_asked(tmp_path):
+    """Of a run that learns nothing: no bias, so Kaiming's; begun from a file, the file's."""
+    still = OptimConfig(batch=2, lr=0.0)
+    train(config(1, begin="kaiming", optim=still), tmp_path / "first")
+    begun = weights(tmp_path / "first")
+    assert all(not begun[key].any() for key in begun if key.endswith("0.bias"))
+    from_file = config(1, begin="kaiming", start=str(tmp_path / "first" / "last.safetensors"), seed=8, optim=still)
+    train(from_file, tmp_path / "second")
+    assert equal(weights(tmp_path / "second"), begun)
 
 
 @pytest.mark.slow

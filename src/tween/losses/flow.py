@@ -23,6 +23,24 @@ def endpoint_error(flow: Tensor, label: Tensor) -> Tensor:
     return torch.sqrt(both + 1e-12)  # the root of 0 has no slope
 
 
+def pyramid_error(flows: Iterable[Tensor], label: Tensor, *, power: float = 1.0) -> Tensor:
+    """Mean of (endpoint error)^power, pixels of the label's grid, summed over flows of any size.
+
+    A power below 1 lets what is far off, and often a mistake of the label, count less (Sun et al., "PWC-Net", CVPR
+    2018, fine-tune with 0.4). A flow coarser than the label is held against the label's means.
+
+    Args:
+        flows: `[B, 4, H / k, W / k]` each, in pixels of their grids. label: `[B, 4, H, W]`.
+    """
+    total = label.new_zeros(())
+    for flow in flows:
+        scale = label.shape[-1] / flow.shape[-1]
+        truth = F.interpolate(label, size=flow.shape[-2:], mode="area") if scale > 1 else label
+        off = endpoint_error(scale * flow if scale > 1 else enlarged(flow, label), truth)
+        total = total + (off if power == 1 else (off + 0.01) ** power).mean()
+    return total
+
+
 def robust_weight(flow: Tensor, label: Tensor, *, beta: float = 0.3) -> Tensor:
     """exp(-beta * endpoint error): how far a label is trusted, `[B, 2, H, W]` in (0, 1]. No gradient passes."""
     return torch.exp(-beta * endpoint_error(flow.detach(), label)).detach()

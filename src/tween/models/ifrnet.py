@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -111,12 +111,18 @@ class IFRNet(Model):
         size: a row of `SIZES`.
         scale: motion is estimated on frames resized by this, and applied to the frames as they are.
 
+    Attributes:
+        levels: decoders; the coarsest has this number, and the one that shows the frame is 1.
+        finest: decoders below this number rest, so that a network can learn from coarse to fine: its flow is then
+            enlarged, and both frames count by how near they are in time.
+
     Raises:
         BadOption: a scale that is not above 0, or that asks for a canvas in steps of more than 512 pixels.
     """
 
     def __init__(self, size: Size, scale: float = 1.0) -> None:
         super().__init__()
+        self.finest = 1
         self.scale = exact_scale(scale)
         self.spec = Spec(context=(0, 1), multiple=multiple_at(self.scale, 2 ** len(size.widths)))
         self.levels = len(size.widths)
@@ -130,6 +136,23 @@ class IFRNet(Model):
             else:
                 decoder = Decoder(size, 3 * width + 4, 3 * width, channels_out)
             self.add_module(f"decoder{level}", decoder)
+
+    @torch.no_grad()
+    def begin_kaiming(self) -> None:
+        """As for every model; frames, whose values are around 0.25 from their mean, count four times, flows begin near
+        0, mask and residual small."""
+        super().begin_kaiming()
+        for layer in self.encoder.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight *= 4
+                break
+        for level in range(1, self.levels + 1):
+            decoder = self.get_submodule(f"decoder{level}")
+            assert isinstance(decoder, Decoder)
+            out = cast(nn.ConvTranspose2d, decoder.convblock[-1]).weight
+            out[:, :4] *= 0.03
+            if level == 1:
+                out[:, 4:] *= 0.3
 
     def relate(self, context: Sequence[Tensors]) -> Tensors:
         """Both frames' pyramids, of the frames less the mean of the pair.
@@ -181,10 +204,18 @@ class IFRNet(Model):
             if level == 1:
                 return rest.float(), aux
             aux[f"feature_{level - 1}"] = rest
+            if level == self.finest:
+                aux["flow_1"] = resize_flow(flow, 2 ** (level - 1))
+                return self._by_time(aux["flow_1"], t), aux
             first, second = features[2 * level - 4 : 2 * level - 2]
             warped = backward_warp(first, flow[:, :2]), backward_warp(second, flow[:, 2:])
             known = torch.cat((rest, *warped, flow.to(rest.dtype)), 1)
         raise AssertionError("a network has at least one level")
+
+    def _by_time(self, like: Tensor, t: Tensor) -> Tensor:
+        """What a decoder 1 would give that knew the time and nothing else."""
+        nearness = torch.logit(1 - t.to(like), eps=1e-3).view(-1, 1, 1, 1)
+        return torch.cat((nearness.expand_as(like[:, :1]), torch.zeros_like(like[:, :3])), 1)
 
     # Sizes are whole numbers by `spec.multiple`; a factor of 1 / 0.7 would lose a pixel to rounding.
 

@@ -7,13 +7,17 @@ for each instant  render    what is seen at t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+
+SLOPE = 1 / 4  # with which a PReLU begins
 
 Tensors = tuple[Tensor, ...]
 
@@ -106,11 +110,16 @@ class Model(nn.Module):
             is part of no compiled graph.
         chooses: True if it computes only what `t` asks for; a compiled graph computes all of it, in several times the
             time.
+        finest: of a network that refines level by level, the finest level that runs: 1 is all of it, more leaves the
+            finer ones out while it learns. None: it has no such levels.
+        levels: how many it has.
     """
 
     spec: Spec
     searches: bool = False
     chooses: bool = False
+    finest: int | None = None
+    levels: int = 0
 
     def embed(self, frame: Tensor) -> Tensors:
         """What one frame `[B, 3, H, W]` in [0, 1] says alone: computed once, kept while the frame is in the context."""
@@ -123,6 +132,20 @@ class Model(nn.Module):
     def render(self, scene: Tensors, t: Tensor) -> Prediction:
         """What is seen at `t` `[B]`, in gaps; computed once an instant."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def begin_kaiming(self) -> None:
+        """Draw all weights anew so that signals keep their size from layer to layer (He et al., ICCV 2015, for a PReLU
+        with slope 1/4), which networks without norms learn sooner from than from PyTorch's own; biases begin at 0."""
+        for layer in self.modules():
+            if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                continue
+            inputs = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.weight[:, 0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):  # of its taps only these fall on one pixel
+                inputs //= math.prod(layer.stride)
+            nn.init.normal_(layer.weight, 0, math.sqrt(2 / (1 + SLOPE**2) / inputs))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:
         """`frames` `[B, N, 3, H, W]` in [0, 1], `t` `[B]`: the three verbs in a row. Never overridden."""

@@ -92,6 +92,10 @@ class Phase:
     """Samples a step."""
     frozen: tuple[str, ...] = ()
     """Parts of the network (beginnings of parameter names) that do not learn."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Term -> what its weight is multiplied by here."""
+    finest: int = 1
+    """The finest level that runs, of a network that refines level by level: from coarse to fine it learns sooner."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ class TrainConfig:
     """A name from `tween models`."""
     start: str | None = None
     """Weights to begin from: a name or a file. Not given: from nothing; for an adapter, the model's own."""
+    begin: Literal["pytorch", "kaiming"] = "pytorch"
+    """Weights of a network that begins from nothing: as PyTorch draws them, or so that signals keep their size."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Of rank 1 and up: an adapter learns, and the network rests. Use it with --lora FILE."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -94,8 +94,13 @@ class Objective:
         """True if a teacher is asked at every step."""
         return any(TEACHER in need for part in self.parts.values() for need in part.needs())
 
-    def __call__(self, batch: Batch, prediction: Prediction) -> dict[str, Tensor]:
+    def __call__(
+        self, batch: Batch, prediction: Prediction, times: Mapping[str, float] | None = None
+    ) -> dict[str, Tensor]:
         """Name -> weighted scalar, float32; their sum is what is minimised.
+
+        Args:
+            times: name -> what its weight is multiplied by, now; a term that is multiplied by 0 is left out.
 
         Raises:
             MissingTerm: a term needs flow labels, and the batch has none.
@@ -107,7 +112,12 @@ class Objective:
         with torch.autocast(prediction.frame.device.type, enabled=False):
             batch = Batch(*(None if part is None else part.float() for part in batch))  # type: ignore[arg-type]
             seen = Seen(batch, exact(prediction), self.model, self._on(batch.target.device), self._taught(batch))
-            return {name: part.weight * part.term.value(seen, part.settings) for name, part in self.parts.items()}
+            weights = {name: part.weight * (times or {}).get(name, 1.0) for name, part in self.parts.items()}
+            return {
+                name: weights[name] * part.term.value(seen, part.settings)
+                for name, part in self.parts.items()
+                if weights[name]
+            }
 
     def _on(self, device: torch.device) -> dict[str, State]:
         """The classifiers' weights, moved once."""

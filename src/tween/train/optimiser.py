@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadOption, near
+from ..models.model import Model
 from .config import OptimConfig
 
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
@@ -66,6 +67,20 @@ def check_parts(model: nn.Module, parts: Iterable[str], option: str) -> None:
 def is_part(name: str, part: str) -> bool:
     """True if a parameter's name begins with the words of `part`."""
     return name == part or name.startswith(part.rstrip(".") + ".")
+
+
+def set_finest(model: Model, finest: int) -> None:
+    """Let levels finer than `finest` rest.
+
+    Raises:
+        BadOption: the network has no such level.
+    """
+    if model.finest is None and finest != 1:
+        raise BadOption(f"finest: {finest}", "this network has no levels", "a network of IFRNet's family, or no finest")
+    if model.finest is not None and not 1 <= finest <= model.levels:
+        raise BadOption(f"finest: {finest}", f"this network has levels 1 (the finest) to {model.levels}", "finest: 2")
+    if model.finest is not None:
+        model.finest = finest
 
 
 def set_dropout(model: nn.Module, chance: float) -> None:

@@ -184,12 +184,24 @@ def flow_of(seen: Seen, source: str) -> Tensor:
 
 def distilled(seen: Seen, settings: Settings) -> Tensor:
     aux, label = seen.prediction.aux, flow_of(seen, settings["source"])
-    coarser = [value for name, value in sorted(aux.items()) if COARSE_FLOW.fullmatch(name)]
-    return flow.flow_distillation(flow.enlarged(aux["flow"], label), coarser, label, beta=settings["beta"])
+    return flow.flow_distillation(flow.enlarged(aux["flow"], label), coarser(aux), label, beta=settings["beta"])
+
+
+def coarser(aux: Mapping[str, Tensor]) -> list[Tensor]:
+    """The network's own flows but the finest."""
+    return [value for name, value in sorted(aux.items()) if COARSE_FLOW.fullmatch(name)]
 
 
 def endpoints(seen: Seen, settings: Settings) -> Tensor:
-    return flow.endpoint_error(seen.prediction.aux["flow"], flow_of(seen, settings["source"])).mean()
+    aux, label = seen.prediction.aux, flow_of(seen, settings["source"])
+    finest = flow.pyramid_error([aux["flow"]], label, power=settings["power"])
+    if not settings["coarse"]:
+        return finest
+    return finest + settings["coarse"] * flow.pyramid_error(coarser(aux), label, power=settings["power"])
+
+
+def endpoint_needs(settings: Settings) -> tuple[str, ...]:
+    return ("coarse flows" if settings["coarse"] else "own flow", *SOURCES[settings["source"]])
 
 
 def followed(seen: Seen, settings: Settings) -> Tensor:
@@ -267,8 +279,8 @@ TERMS: Final[dict[str, Term]] = {
         distilled, source("coarse flows"), {"source": "label", "beta": 0.3}, {"source": ("label", "teacher")},
     ),
     "flow": Term(
-        "endpoint error of the flow against a label, pixels",
-        endpoints, source("own flow"), {"source": "label"}, {"source": ("label", "teacher")},
+        "endpoint error of the flow against a label, pixels; `coarse` weighs coarser flows, `power` below 1 is robust",
+        endpoints, endpoint_needs, {"source": "label", "coarse": 0.0, "power": 1.0}, {"source": ("label", "teacher")},
     ),
     "smoothness": Term(
         "slope of a flow; with `edges` it may change where the picture does (LIFT)",
@@ -285,6 +297,6 @@ TERMS: Final[dict[str, Term]] = {
     "teacher_frame": Term("Charbonnier distance from a teacher's frame", taught, lambda _: (TEACHER,), {"eps": 1e-3}),
     "teacher_flow": Term(
         "endpoint error against a teacher's flow, pixels",
-        endpoints, source("own flow"), {"source": "teacher"}, {"source": ("teacher",)},
+        endpoints, endpoint_needs, {"source": "teacher", "coarse": 0.0, "power": 1.0}, {"source": ("teacher",)},
     ),
 }  # fmt: skip

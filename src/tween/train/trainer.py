@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint as again
 
 from ..data.loader import Collated, batches
 from ..data.sample import batch_of
-from ..errors import BadOption, TweenError
+from ..errors import BadOption, TweenError, near
 from ..models import zoo
 from ..models.model import Batch, Model, Prediction
 from ..models.weights import shapes_of
@@ -30,7 +30,7 @@ from .board import Board
 from .config import Phase, TrainConfig, checked
 from .learner import learner_of
 from .objective import Objective
-from .optimiser import Average, freeze, optimiser_of, set_dropout, set_rate
+from .optimiser import Average, freeze, optimiser_of, set_dropout, set_finest, set_rate
 from .ranks import Ranks, join, leave
 from .schedule import Clock, Plateau, learning_rate, phase_at
 from .surroundings import device_of, out_of_memory, stopping
@@ -126,6 +126,7 @@ class Trainer:
         self.clock, self.plateau = Clock(config.steps, config.minutes), Plateau()
         teacher = self._teacher(config.teacher) if config.teacher else None
         self.objective = Objective(config.losses, self.model, files=config.files, teacher=teacher)
+        check_weights(config)
         self.judge = Judge(config, self.footage)
         self.score: float | None = None
         self.phase: Phase | None = None
@@ -140,6 +141,8 @@ class Trainer:
         model = zoo.load(start, name=named(config)) if start else zoo.create(config.model)
         if config.start and zoo.signature(config.model).shapes != shapes_of(model.state_dict()):
             raise BadOption(f"--start {config.start} for {config.model}", "weights of the same network are needed")
+        if config.begin == "kaiming" and not start:
+            model.begin_kaiming()
         if not any(True for _ in model.parameters()):
             able = ", ".join(name for name in ("ifrnet-s", "ifrnet-t", "rife-4.25", "lightvfi"))
             raise BadOption(f"{config.model} has nothing to learn", "a network is needed", f"--model {able}")
@@ -206,6 +209,7 @@ class Trainer:
             return drawn
         self.phase = phase
         freeze(self.model, phase.frozen, self.learner.resting)
+        set_finest(self.model, phase.finest)
         parts = self.config.optim.accumulate
         plan = self.footage.plan(self.model.spec, phase.crop, self._batch() // parts, self.objective.needs_flow)
         lanes = self.ranks.lanes(plan.batch)
@@ -259,7 +263,7 @@ class Trainer:
         half = self.config.precision != "fp32"
         with torch.autocast(self.device.type, DTYPES[self.config.precision]) if half else nullcontext():
             prediction = self.predict(batch.frames, batch.t)
-        return self.objective(batch, prediction)
+        return self.objective(batch, prediction, self.phase.weights if self.phase else None)
 
     def _predicted(self, frames: Tensor, t: Tensor) -> Prediction:
         """`model(frames, t)`; a long context's embeddings are computed again on the way back instead of being kept."""
@@ -301,7 +305,8 @@ class Trainer:
     def _validate(self, numbers: checkpoint.Log | None, board: Board | None) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
         if self.ranks.leads and self.judge.can:
-            scores, pictures = self.judge.scored(self.learner.plain(self.average.state()), self.device)
+            finest = self.phase.finest if self.phase else 1
+            scores, pictures = self.judge.scored(self.learner.plain(self.average.state()), self.device, finest)
             if not math.isfinite(scores["psnr"]):
                 raise self._not_shown()
             self.score = scores["psnr"]
@@ -361,6 +366,17 @@ class Trainer:
         best = None if self.plateau.best == -math.inf else self.plateau.best
         progress, share = self.clock.progress, self._share()
         return Standing(self.clock.step, self.clock.steps, progress, loss, rate, speed, self.score, best, share)
+
+
+def check_weights(config: TrainConfig) -> None:
+    """Refuse a phase's weight for a term that the run has not.
+
+    Raises:
+        BadOption: with the terms that it has.
+    """
+    for name in (name for phase in config.phases for name in phase.weights):
+        if name not in config.losses:
+            raise BadOption(f"a phase weighs {name}{near(name, config.losses)}", f"losses: {', '.join(config.losses)}")
 
 
 def named(config: TrainConfig) -> str | None:

@@ -19,6 +19,7 @@ from ..evaluate.score import score
 from ..models import zoo
 from ..models.model import Spec
 from .config import TrainConfig
+from .optimiser import set_finest
 
 SYNTHETIC_MARGIN = 2  # a drawn scene is this many times as large as a crop, so that crops differ
 METRICS = ("psnr", "ssim_3d")
@@ -137,11 +138,17 @@ class Judge:
         own = PROTOCOLS["video"]
         return replace(own, frames=frames, metrics=METRICS), replace(held, clips=long_enough, gap=None, notes=())
 
-    def scored(self, state: dict[str, Tensor], device: torch.device) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """Means of the metrics, and a picture or two: both inputs, ours, the truth, the error, side by side."""
+    def scored(
+        self, state: dict[str, Tensor], device: torch.device, finest: int = 1
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Means of the metrics, and a picture or two: both inputs, ours, the truth, the error, side by side.
+
+        `finest` is the phase's: levels that have not learnt yet do not show anything.
+        """
         assert self.held is not None, "somebody asked `can` first"
         model = zoo.create(self.config.model)
         model.load_state_dict(state)
+        set_finest(model, finest)
         pictures: dict[str, Tensor] = {}
 
         def look(case: Case) -> None:
