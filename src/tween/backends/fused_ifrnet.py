@@ -2,7 +2,8 @@
 
     frames --centre--> encoder (OpenVINO) --> decoder 4 (OpenVINO) --> refine --> decoder 3 --> ... --> show --> frame
 
-What a convolution reads and writes are buffers that are made once, channels last, in bf16 where the engine is.
+What a convolution reads and writes are buffers that are made once, channels last, in bf16 where the engine is. Where
+bf16 is multiplied in vectors, 3x3 convolutions of decoders are Winograd's (`winograd`), and OpenVINO has the rest.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.blocks import SideBlock
 from ..models.ifrnet import IFRNet
 from ..models.model import Tensors
 from .corners import Corners
 from .graph import Piece
+from .machine import multiplies_in_vectors
 from .openvino import Graph
 from .rows import Rows, RowsBackend, numbers
+
+if TYPE_CHECKING:
+    from .winograd_ifrnet import HalvingPyramids, SideStack
 
 
 class Pyramids(Piece):
@@ -51,7 +57,7 @@ class Refiner(Piece):
 class Step(NamedTuple):
     """One decoder, what it reads, what it says, and the flow that leads to it (none to the first)."""
 
-    graph: Graph
+    graph: Graph | SideStack
     read: Tensor
     said: Tensor
     flow: Tensor
@@ -79,20 +85,44 @@ class FusedIfrnet(RowsBackend):
         self._passes, self._turn, self._in_rows = ifrnet_passes, Lock(), Rows()
         model, (height, width) = self._model, self._size
         self._centred = torch.zeros(2, height, width, 3, dtype=self._number)
-        self._encoder = self._made(Pyramids(model), [self._centred])
+        self._encoder = self._pyramids()
         self._steps = [self._step(level) for level in range(model.levels, 0, -1)]
         blank = torch.zeros(1, 3, *self._size)
         self.render(self.relate([self.embed(blank)] * 2), torch.full((1,), 0.5))
 
+    def _by_winograd(self) -> bool:
+        """True where products are what takes the time; the networks' blocks must be wide."""
+        narrow = not isinstance(self._network().get_submodule("decoder1.convblock.1"), SideBlock)
+        return self._number == torch.bfloat16 and multiplies_in_vectors() and not narrow
+
+    def _network(self) -> IFRNet:
+        assert isinstance(self._model, IFRNet)
+        return self._model
+
+    def _pyramids(self) -> Graph | HalvingPyramids:
+        """The encoder."""
+        if not self._by_winograd():
+            return self._made(Pyramids(self._network()), [self._centred])
+        from .winograd_ifrnet import HalvingPyramids
+
+        return HalvingPyramids(self._network(), self._centred, self._in_rows, self._made)
+
     def _step(self, level: int) -> Step:
         """A decoder between its buffers."""
-        assert isinstance(self._model, IFRNet)
-        shape, coarsest = self._encoder.shapes[level - 1], level == self._model.levels
-        count = 2 * shape[3] + 1 if coarsest else 3 * shape[3] + 4
-        read = torch.zeros(1, *shape[1:3], count, dtype=self._number)
-        graph = self._made(Refiner(self._model, level), [read])
+        model = self._network()
+        _, height, width, features = self._encoder.shapes[level - 1]
+        coarsest = level == model.levels
+        if self._by_winograd():
+            from .winograd_ifrnet import SideStack
+
+            graph: Graph | SideStack = (stack := SideStack(model, level, (height, width), self._in_rows, self._made))
+            read = stack.read
+        else:
+            count = 2 * features + 1 if coarsest else 3 * features + 4
+            read = torch.zeros(1, height, width, count, dtype=self._number)
+            graph = self._made(Refiner(model, level), [read])
         said = torch.empty(graph.shapes[0], dtype=self._number)
-        return Step(graph, read, said, torch.empty(0 if coarsest else shape[1] * shape[2] * 4))
+        return Step(graph, read, said, torch.empty(0 if coarsest else height * width * 4))
 
     def _related(self, frames: Sequence[Tensor]) -> Tensors:
         """Two frames `[3, H, W]` -> what `relate` gives, without the batch."""

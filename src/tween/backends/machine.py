@@ -93,6 +93,11 @@ def has_bf16() -> bool:
     return any(name in cpu_features() for name in BF16_FEATURES)
 
 
+def multiplies_in_vectors() -> bool:
+    """True if bf16 is multiplied in AVX-512 and not in AMX's tiles: fewer products are then less time."""
+    return "avx512_bf16" in cpu_features() and "amx_bf16" not in cpu_features()
+
+
 @cache
 def cpu_name() -> str:
     """The processor as it calls itself, or its architecture."""
