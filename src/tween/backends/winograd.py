@@ -28,11 +28,17 @@ from .winograd_code import (
     multiply_2,
     multiply_3,
     multiply_4,
+    multiply_5,
+    multiply_6,
+    multiply_7,
+    multiply_8,
     transform_input,
     transform_output,
 )
 
 Bits = npt.NDArray[np.uint16]
+Numbers = npt.NDArray[np.floating[Any]]
+HALF: Final = LANES // 2
 TILES: Final = 48  # that are multiplied together; a multiple of 12. 24 to 144 were as fast
 ROWS: Final = 12  # that all products can do
 G: Final = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # three weights -> four
@@ -45,8 +51,8 @@ class Layer(NamedTuple):
         inputs: channels that are read.
         outputs: channels that are written, to the first and to the second picture.
         weights: bf16, aligned: by place in the square, by panel.
-        panels: registers of columns that are multiplied together.
-        bias, slope: a float32 for each column; slope of what is below 0.
+        panels: half registers of columns that are multiplied together.
+        bias, slope: a float32 for each column, and more; slope of what is below 0.
     """
 
     inputs: int
@@ -73,9 +79,9 @@ def aligned(count: int, dtype: Any) -> Any:
     return whole[start : start + count]
 
 
-def up(count: int) -> int:
-    """Whole registers."""
-    return -(-count // LANES) * LANES
+def up(count: int, lanes: int = LANES) -> int:
+    """As many as fill registers, or halves of them."""
+    return -(-count // lanes) * lanes
 
 
 def picture(*sizes: int) -> Bits:
@@ -97,21 +103,17 @@ def layer(convolution: nn.Conv2d, slope: Tensor | None = None, *, side: int = 0)
     """
     weight, count = convolution.weight.detach().double().numpy(), convolution.out_channels
     groups = [range(count - side), range(count - side, count)] if side else [range(count)]
-    columns = [k for group in groups for k in (*group, *[-1] * (up(len(group)) - len(group)))]
+    columns = [k for group in groups for k in (*group, *[-1] * (up(len(group), HALF) - len(group)))]
     kept = [place for place, k in enumerate(columns) if k >= 0]
     wide = np.zeros((len(columns), convolution.in_channels + convolution.in_channels % 2, 3, 3))
     wide[kept, : convolution.in_channels] = weight
     square = np.einsum("ia,ncab,jb->ijnc", G, wide, G).reshape(16, len(columns), -1)
-    panels = panels_of(len(columns) // LANES)
-    edges = LANES * np.cumsum([0, *panels])
-    parts = [
-        here[start:end].reshape(end - start, -1, 2).transpose(1, 0, 2).ravel()
-        for here in square
-        for start, end in itertools.pairwise(edges)
-    ]
+    panels = panels_of(len(columns) // HALF)
+    edges = HALF * np.cumsum([0, *panels])
+    parts = [packed(here[start:end]) for here in square for start, end in itertools.pairwise(edges)]
     weights = aligned(sum(map(len, parts)), np.uint16)
     weights[:] = bits(np.concatenate(parts))
-    bias, below = np.zeros(len(columns), np.float32), np.ones(len(columns), np.float32)
+    bias, below = (np.full(up(len(columns)) + LANES, value, np.float32) for value in (0, 1))
     if convolution.bias is not None:
         bias[kept] = convolution.bias.detach().numpy()
     if slope is not None:
@@ -120,13 +122,18 @@ def layer(convolution: nn.Conv2d, slope: Tensor | None = None, *, side: int = 0)
     return Layer(convolution.in_channels, outputs, weights, np.array(panels), bias, below)
 
 
-def panels_of(registers: int) -> list[int]:
-    """Registers of columns in panels of 4, or of 3 where that leaves none of 1."""
-    panels = []
-    while registers:
-        panels.append(min(registers, 3 if registers in (3, 5, 6) else 4))
-        registers -= panels[-1]
-    return panels
+def packed(columns: Numbers) -> Numbers:
+    """`[n, K]` -> of each pair of K the pairs of all columns, whole registers of them."""
+    count, depth = columns.shape
+    whole = np.zeros((up(count), depth))
+    whole[:count] = columns
+    return whole.reshape(up(count), -1, 2).transpose(1, 0, 2).ravel()
+
+
+def panels_of(halves: int) -> list[int]:
+    """Half registers of columns in panels of at most four registers, all about as wide."""
+    count = -(-halves // 8)
+    return [halves * (k + 1) // count - halves * k // count for k in range(count)]
 
 
 def tiles(size: tuple[int, int]) -> int:
@@ -137,20 +144,30 @@ def tiles(size: tuple[int, int]) -> int:
 def room(one: Layer) -> tuple[Bits, npt.NDArray[np.float32], Bits, Bits, Bits]:
     """What `convolve` works in: rows and sums of a run of tiles; 4x4 pixels that reach over the border, as they are
     read and as they are written; zeros."""
-    high, wide = up(one.inputs), len(one.bias)
-    rows, sums = aligned(16 * TILES * high, np.uint16), aligned(16 * TILES * wide, np.float32)
-    return rows, sums, np.zeros(16 * high, np.uint16), np.zeros(16 * wide, np.uint16), np.zeros(wide, np.uint16)
+    high, wide = up(one.inputs), len(one.bias) - LANES
+    rows, sums = aligned(16 * TILES * high, np.uint16), aligned(16 * TILES * wide + LANES, np.float32)
+    return rows, sums, np.zeros(16 * high, np.uint16), np.zeros(16 * wide, np.uint16), np.zeros(wide + LANES, np.uint16)
 
 
 @inlined
 def product(panel: int, left: int, step: int, right: int, out: int, out_step: int, pairs: int) -> None:
     """`ROWS` rows times a panel of columns."""
-    if panel == 4:
+    if panel == 8:
+        multiply_8(left, step, right, out, out_step, pairs)
+        multiply_8(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
+    elif panel == 7:
+        multiply_7(left, step, right, out, out_step, pairs)
+        multiply_7(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
+    elif panel == 6:
+        multiply_6(left, step, right, out, out_step, pairs)
+        multiply_6(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
+    elif panel == 5:
+        multiply_5(left, step, right, out, out_step, pairs)
+        multiply_5(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
+    elif panel == 4:
         multiply_4(left, step, right, out, out_step, pairs)
-        multiply_4(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
     elif panel == 3:
         multiply_3(left, step, right, out, out_step, pairs)
-        multiply_3(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
     elif panel == 2:
         multiply_2(left, step, right, out, out_step, pairs)
     else:
@@ -184,7 +201,7 @@ def put(size: Any, one: Any, part: int, to: Any, added: Any, nothing: int, sums:
     """What a run of tiles (the first one, how many) has summed up, a part of its channels, into a picture."""
     height, width = size
     across, wide, channels = (width + 1) // 2, len(edge) // 16, one.outputs[part]
-    skipped = 4 * part * ((one.outputs[0] + 15) // 16 * 16)
+    skipped = 4 * part * ((one.outputs[0] + 7) // 8 * 8)
     step, start = 4 * TILES * wide, sums.ctypes.data + skipped
     bias, slope = one.bias.ctypes.data + skipped, one.slope.ctypes.data + skipped
     pixel, more = 2 * to.channels, 2 * added.channels
@@ -254,8 +271,8 @@ def convolve(size: Any, one: Any, source: Any, target: Any, side: Any, added: An
             for panel in one.panels:
                 for n in range(0, count, ROWS):
                     product(panel, here + n * row, row, columns, there + n * sum_row, sum_row, pairs)
-                columns += pairs * panel * 64
-                there += panel * 64
+                columns += pairs * ((panel + 1) // 2) * 64
+                there += panel * 32
         put(size, one, 0, target, added, zeros.ctypes.data, sums, edge_out, (first, count))
         if one.outputs[1]:
             put(size, one, 1, side, added, zeros.ctypes.data, sums, edge_out, (first, count))

@@ -17,7 +17,6 @@ from numba.extending import intrinsic
 LANES: Final = 16  # float32 in a register
 F32, I16, I32, I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOATS, WORDS, BITS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES), ir.VectorType(I16, LANES)
-DOT: Final = "llvm.x86.avx512bf16.dpbf16ps.512"  # adds the sum of two products to each of 16 sums
 coded: Any = intrinsic  # to a type checker a call of an intrinsic lacks the context
 Value = Any  # llvmlite tells no types of what it builds
 
@@ -37,7 +36,7 @@ class BFloat(ir.Type):
         return hash("bfloat")
 
 
-HALVES, PAIRS = ir.VectorType(BFloat(), LANES), ir.VectorType(BFloat(), 2 * LANES)
+HALVES = ir.VectorType(BFloat(), LANES)
 
 
 def number(value: int) -> Value:
@@ -85,33 +84,47 @@ def written(count: int, write: Callable[..., None]) -> tuple[Any, Any]:
     return types.void(*[types.int64] * count), generate
 
 
-def multiply(high: int, wide: int) -> tuple[Any, Any]:
-    """`high` rows of bf16 times `wide` registers of columns: the sums, which stay in registers, in float32."""
+def multiply(high: int, halves: int) -> tuple[Any, Any]:
+    """`high` rows of bf16 times so many half registers of columns: the sums, which stay in registers, in float32."""
+    lanes = [LANES] * (halves // 2) + [LANES // 2] * (halves % 2)
 
     def write(b: Value, left: Value, step: Value, right: Value, out: Value, out_step: Value, pairs: Value) -> None:
-        dot = cgutils.get_or_insert_function(b.module, ir.FunctionType(FLOATS, [FLOATS, PAIRS, PAIRS]), DOT)
-        sums = [[cgutils.alloca_once(b, FLOATS) for _ in range(wide)] for _ in range(high)]
-        for total in (total for row in sums for total in row):
-            b.store(vector([0.0] * LANES, F32), total)
+        sums = [[cgutils.alloca_once(b, ir.VectorType(F32, n)) for n in lanes] for _ in range(high)]
+        for row in sums:
+            for total, n in zip(row, lanes, strict=True):
+                b.store(vector([0.0] * n, F32), total)
         rows = [ahead(b, left, step, k) for k in range(high)]
         with cgutils.for_range(b, pairs) as loop:
-            here, there = ahead(b, right, 64 * wide, loop.index), b.mul(loop.index, number(4))
-            columns = [b.bitcast(load(b, ahead(b, here, 64, z), WORDS, 64), PAIRS) for z in range(wide)]
+            here, there = ahead(b, right, 64 * len(lanes), loop.index), b.mul(loop.index, number(4))
+            columns = [load(b, ahead(b, here, 64, z), ir.VectorType(I32, n), 64) for z, n in enumerate(lanes)]
             for row, totals in zip(rows, sums, strict=True):
-                empty = ir.Constant(WORDS, ir.Undefined)
-                pair = b.insert_element(empty, load(b, b.add(row, there), I32, 4), ir.Constant(I32, 0))
-                pair = b.bitcast(b.shuffle_vector(pair, empty, vector([0] * LANES)), PAIRS)
-                for total, column in zip(totals, columns, strict=True):
-                    b.store(b.call(dot, [b.load(total), pair, column]), total)
+                pair = load(b, b.add(row, there), I32, 4)
+                for total, column, n in zip(totals, columns, lanes, strict=True):
+                    b.store(dot(b, b.load(total), everywhere(b, pair, n), column, n), total)
         for k, totals in enumerate(sums):
             for z, total in enumerate(totals):
-                store(b, b.load(total), ahead(b, ahead(b, out, out_step, k), 64, z), 64)
+                store(b, b.load(total), ahead(b, ahead(b, out, out_step, k), 64, z), 32)
 
     return written(6, write)
 
 
-# `left`: rows of pairs of bf16, `step` bytes apart. `right`: for every pair 16 pairs a register, aligned. `out`: rows
-# of float32, aligned, `out_step` bytes apart. `pairs`: how many are added up. High, as registers hold, by how wide.
+def everywhere(b: Value, pair: Value, lanes: int) -> Value:
+    """A pair of bf16 in every lane."""
+    empty = ir.Constant(ir.VectorType(I32, lanes), ir.Undefined)
+    return b.shuffle_vector(b.insert_element(empty, pair, ir.Constant(I32, 0)), empty, vector([0] * lanes))
+
+
+def dot(b: Value, sums: Value, left: Value, right: Value, lanes: int) -> Value:
+    """To each of so many sums the two products of a pair of bf16 on each side."""
+    floats, halves = ir.VectorType(F32, lanes), ir.VectorType(BFloat(), 2 * lanes)
+    kind = ir.FunctionType(floats, [floats, halves, halves])
+    function = cgutils.get_or_insert_function(b.module, kind, f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}")
+    return b.call(function, [sums, b.bitcast(left, halves), b.bitcast(right, halves)])
+
+
+# By half registers of columns. `left`: rows of pairs of bf16, `step` bytes apart. `right`: for every pair 16 pairs a
+# register, aligned, the last register maybe half full. `out`: rows of float32, `out_step` bytes apart. `pairs`: how
+# many are added up.
 
 
 @coded
@@ -126,12 +139,32 @@ def multiply_2(context, left, step, right, out, out_step, pairs):  # type: ignor
 
 @coded
 def multiply_3(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 3)
+    return multiply(12, 3)
 
 
 @coded
 def multiply_4(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 4)
+    return multiply(12, 4)
+
+
+@coded
+def multiply_5(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    return multiply(6, 5)
+
+
+@coded
+def multiply_6(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    return multiply(6, 6)
+
+
+@coded
+def multiply_7(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    return multiply(6, 7)
+
+
+@coded
+def multiply_8(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    return multiply(6, 8)
 
 
 def input_line(b: Value, d: Sequence[Value]) -> list[Value]:
@@ -172,7 +205,7 @@ def transform_input(context, pixels, line, pixel, out, step, registers):  # type
 
 @coded
 def transform_output(context, sums, step, bias, slope, to, line, pixel, added, added_line, added_pixel, channels):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    """16 rows of float32 sums, `step` bytes apart, aligned -> 2x2 pixels of bf16: with what is added and a bias, and
+    """16 rows of float32 sums, `step` bytes apart -> 2x2 pixels of bf16: with what is added and a bias, and
     below 0 times a slope.
 
     `to`, `added`: their pixels, `line` and `pixel` bytes apart. `channels`: just so many are written.
@@ -187,7 +220,7 @@ def transform_output(context, sums, step, bias, slope, to, line, pixel, added, a
         registers = b.lshr(b.add(channels, number(LANES - 1)), number(4))
         with cgutils.for_range(b, registers) as loop:
             at, at_float = b.mul(loop.index, number(2 * LANES)), b.mul(loop.index, number(4 * LANES))
-            read = [load(b, b.add(ahead(b, sums, step, k), at_float), FLOATS, 64) for k in range(16)]
+            read = [load(b, b.add(ahead(b, sums, step, k), at_float), FLOATS, 32) for k in range(16)]
             square = both_ways(b, output_line, [read[4 * k : 4 * k + 4] for k in range(4)])
             offset, below = (load(b, b.add(table, at_float), FLOATS, 4) for table in (bias, slope))
             left = b.sub(channels, b.mul(loop.index, number(LANES)))
