@@ -9,7 +9,7 @@ bf16 is multiplied in vectors, 3x3 convolutions of decoders are Winograd's (`win
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,10 +90,15 @@ class FusedIfrnet(RowsBackend):
         blank = torch.zeros(1, 3, *self._size)
         self.render(self.relate([self.embed(blank)] * 2), torch.full((1,), 0.5))
 
+    @cached_property
     def _by_winograd(self) -> bool:
-        """True where products are what takes the time; the networks' blocks must be wide."""
+        """True where products are what takes the time; the network's blocks must be wide."""
         narrow = not isinstance(self._network().get_submodule("decoder1.convblock.1"), SideBlock)
-        return self._number == torch.bfloat16 and multiplies_in_vectors() and not narrow
+        if narrow or self._number != torch.bfloat16 or not multiplies_in_vectors():
+            return False
+        from .winograd import can_compile
+
+        return can_compile()
 
     def _network(self) -> IFRNet:
         assert isinstance(self._model, IFRNet)
@@ -101,7 +106,7 @@ class FusedIfrnet(RowsBackend):
 
     def _pyramids(self) -> Graph | HalvingPyramids:
         """The encoder."""
-        if not self._by_winograd():
+        if not self._by_winograd:
             return self._made(Pyramids(self._network()), [self._centred])
         from .winograd_ifrnet import HalvingPyramids
 
@@ -112,7 +117,7 @@ class FusedIfrnet(RowsBackend):
         model = self._network()
         _, height, width, features = self._encoder.shapes[level - 1]
         coarsest = level == model.levels
-        if self._by_winograd():
+        if self._by_winograd:
             from .winograd_ifrnet import SideStack
 
             graph: Graph | SideStack = (stack := SideStack(model, level, (height, width), self._in_rows, self._made))

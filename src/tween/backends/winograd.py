@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from llvmlite.binding import get_host_cpu_features
+from numba import config
 from torch import Tensor, nn
 
 from ..ops.jit import compiled, inlined
@@ -69,6 +71,11 @@ class Place(NamedTuple):
     numbers: Bits
     channels: int
     first: int
+
+
+def can_compile() -> bool:
+    """True if numba compiles for this very CPU: LLVM ends the process where it meets what it was told the CPU lacks."""
+    return getattr(config, "CPU_NAME", None) is None and bool(get_host_cpu_features().get("avx512bf16", False))
 
 
 def aligned(count: int, dtype: Any) -> Any:
