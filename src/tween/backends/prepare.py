@@ -60,7 +60,7 @@ MEASURED = (
     Measured("rife", "fused", 2.1, "RIFE 4.25, 1280x720, 2 threads of an EPYC with AVX2, 2026-11-21"),
     # Taken on a busy machine: CPU time of one thread, --threads 1.
     Measured("rife", "openvino", 1.16, "RIFE 4.6, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
-    Measured("ifrnet", "fused", 1.3, "IFRNet-S, 1280x720, 2 cores of an EPYC with AVX-512 and bf16, 2026-11-28"),
+    Measured("ifrnet", "fused", 2.1, "IFRNet-S, 1280x720, 2 cores of an EPYC with AVX-512 and bf16, 2026-12-01"),
     Measured("ifrnet", "openvino", 1.26, "IFRNet-S, 1280x720, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("lightvfi", "openvino", 1.19, "448x256, one core of a Xeon with AVX-512, 2026-11-21"),
     Measured("emavfi", "openvino", 1.2, "EMA-VFI small, 448x256, one core of a Xeon with AVX-512, 2026-11-21"),
