@@ -33,6 +33,7 @@ def visit(opened, house, *, complains: bool = False, removes: bool = False, **co
     it asked of them just before may be gone when the answer comes, which the browser writes down by itself."""
     room = opened.new_context(accept_downloads=True, **context)
     page = room.new_page()
+    page.set_default_navigation_timeout(90_000)  # ms: two busy cores start a browser in their own time
     words, foreign = [], []
     page.on("console", lambda message: words.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: words.append(str(error)))

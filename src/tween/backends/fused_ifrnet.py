@@ -3,7 +3,7 @@
     frames --centre--> encoder (OpenVINO) --> decoder 4 (OpenVINO) --> refine --> decoder 3 --> ... --> show --> frame
 
 What a convolution reads and writes are buffers that are made once, channels last, in bf16 where the engine is. Where
-bf16 is multiplied in vectors, 3x3 convolutions of decoders are Winograd's (`winograd`), and OpenVINO has the rest.
+bf16 is multiplied in vectors, 3x3 convolutions are Winograd's (`winograd_ifrnet`), and OpenVINO has the rest.
 """
 
 from __future__ import annotations
