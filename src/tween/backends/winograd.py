@@ -24,25 +24,12 @@ from numba import config
 from torch import Tensor, nn
 
 from ..ops.jit import compiled, inlined
-from .winograd_code import (
-    LANES,
-    multiply_1,
-    multiply_2,
-    multiply_3,
-    multiply_4,
-    multiply_5,
-    multiply_6,
-    multiply_7,
-    multiply_8,
-    transform_input,
-    transform_output,
-)
+from .winograd_code import LANES, ROWS, WIDEST, multiply, transform_input, transform_output
 
 Bits = npt.NDArray[np.uint16]
 Numbers = npt.NDArray[np.floating[Any]]
 HALF: Final = LANES // 2
-TILES: Final = 48  # that are multiplied together; a multiple of 12. 24 to 144 were as fast
-ROWS: Final = 12  # that all products can do
+TILES: Final = 4 * ROWS  # that are transformed together; 24 to 144 were as fast
 G: Final = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])  # three weights -> four
 
 
@@ -139,7 +126,7 @@ def packed(columns: Numbers) -> Numbers:
 
 def panels_of(halves: int) -> list[int]:
     """Half registers of columns in panels of at most four registers, all about as wide."""
-    count = -(-halves // 8)
+    count = -(-halves // WIDEST)
     return [halves * (k + 1) // count - halves * k // count for k in range(count)]
 
 
@@ -154,31 +141,6 @@ def room(one: Layer) -> tuple[Bits, npt.NDArray[np.float32], Bits, Bits, Bits]:
     high, wide = up(one.inputs), len(one.bias) - LANES
     rows, sums = aligned(16 * TILES * high, np.uint16), aligned(16 * TILES * wide + LANES, np.float32)
     return rows, sums, np.zeros(16 * high, np.uint16), np.zeros(16 * wide, np.uint16), np.zeros(wide + LANES, np.uint16)
-
-
-@inlined
-def product(panel: int, left: int, step: int, right: int, out: int, out_step: int, pairs: int) -> None:
-    """`ROWS` rows times a panel of columns."""
-    if panel == 8:
-        multiply_8(left, step, right, out, out_step, pairs)
-        multiply_8(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
-    elif panel == 7:
-        multiply_7(left, step, right, out, out_step, pairs)
-        multiply_7(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
-    elif panel == 6:
-        multiply_6(left, step, right, out, out_step, pairs)
-        multiply_6(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
-    elif panel == 5:
-        multiply_5(left, step, right, out, out_step, pairs)
-        multiply_5(left + 6 * step, step, right, out + 6 * out_step, out_step, pairs)
-    elif panel == 4:
-        multiply_4(left, step, right, out, out_step, pairs)
-    elif panel == 3:
-        multiply_3(left, step, right, out, out_step, pairs)
-    elif panel == 2:
-        multiply_2(left, step, right, out, out_step, pairs)
-    else:
-        multiply_1(left, step, right, out, out_step, pairs)
 
 
 @inlined
@@ -212,13 +174,8 @@ def put(size: Any, one: Any, part: int, to: Any, added: Any, nothing: int, sums:
     step, start = 4 * TILES * wide, sums.ctypes.data + skipped
     bias, slope = one.bias.ctypes.data + skipped, one.slope.ctypes.data + skipped
     pixel, more = 2 * to.channels, 2 * added.channels
-    begin, plus, edge_at = (
-        to.numbers.ctypes.data + 2 * to.first,
-        added.numbers.ctypes.data + 2 * added.first,
-        edge.ctypes.data,
-    )
-    if more == 0:
-        plus = nothing
+    begin, edge_at = to.numbers.ctypes.data + 2 * to.first, edge.ctypes.data
+    plus = added.numbers.ctypes.data + 2 * added.first if more else nothing
     y, x = 2 * (run[0] // across), 2 * (run[0] % across)
     for n in range(run[1]):
         at, here = y * width + x, start + n * 4 * wide
@@ -251,12 +208,8 @@ def convolve(size: Any, one: Any, source: Any, target: Any, side: Any, added: An
     across, high, wide = (width + 1) // 2, len(edge) // 16, len(edge_out) // 16
     left, out = rows.ctypes.data, sums.ctypes.data
     row, sum_row, step, sum_step = 2 * high, 4 * wide, 2 * TILES * high, 4 * TILES * wide
-    pairs, pixel, edge_at, weights = (
-        (one.inputs + 1) // 2,
-        2 * source.channels,
-        edge.ctypes.data,
-        one.weights.ctypes.data,
-    )
+    pairs, pixel = (one.inputs + 1) // 2, 2 * source.channels
+    edge_at, weights = edge.ctypes.data, one.weights.ctypes.data
     begin = source.numbers.ctypes.data + 2 * source.first
     for first in range(run[0], run[1], TILES):
         count = min(TILES, run[1] - first)
@@ -277,7 +230,7 @@ def convolve(size: Any, one: Any, source: Any, target: Any, side: Any, added: An
             here, there = left + place * step, out + place * sum_step
             for panel in one.panels:
                 for n in range(0, count, ROWS):
-                    product(panel, here + n * row, row, columns, there + n * sum_row, sum_row, pairs)
+                    multiply(panel, here + n * row, row, columns, there + n * sum_row, sum_row, pairs)
                 columns += pairs * ((panel + 1) // 2) * 64
                 there += panel * 32
         put(size, one, 0, target, added, zeros.ctypes.data, sums, edge_out, (first, count))

@@ -15,6 +15,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES: Final = 16  # float32 in a register
+ROWS: Final = 12  # that are multiplied at once
+WIDEST: Final = 8  # half registers of columns that are
 F32, I16, I32, I64 = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOATS, WORDS, BITS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES), ir.VectorType(I16, LANES)
 coded: Any = intrinsic  # to a type checker a call of an intrinsic lacks the context
@@ -84,28 +86,45 @@ def written(count: int, write: Callable[..., None]) -> tuple[Any, Any]:
     return types.void(*[types.int64] * count), generate
 
 
-def multiply(high: int, halves: int) -> tuple[Any, Any]:
-    """`high` rows of bf16 times so many half registers of columns: the sums, which stay in registers, in float32."""
+@coded
+def multiply(context, panel, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """`ROWS` rows of bf16 times a panel of columns: the sums in float32.
+
+    `panel`: half registers of columns, 1 to `WIDEST`. `left`: rows of pairs of bf16, `step` bytes apart. `right`: for
+    every pair 16 pairs a register, aligned, the last register maybe half full. `out`: rows of float32, `out_step` bytes
+    apart. `pairs`: how many are added up.
+    """
+
+    def write(b: Value, panel: Value, left: Value, step: Value, *more: Value) -> None:
+        right, out, out_step, pairs = more
+        for halves in range(1, WIDEST + 1):
+            high = ROWS if halves <= WIDEST // 2 else ROWS // 2  # as many sums as registers hold
+            with b.if_then(b.icmp_signed("==", panel, number(halves))):
+                for first in range(0, ROWS, high):
+                    rows = [ahead(b, left, step, first + k) for k in range(high)]
+                    into = [ahead(b, out, out_step, first + k) for k in range(high)]
+                    multiply_rows(b, rows, halves, right, into, pairs)
+
+    return written(7, write)
+
+
+def multiply_rows(b: Value, rows: list[Value], halves: int, right: Value, out: list[Value], pairs: Value) -> None:
+    """Rows from some addresses to others, their sums kept in registers."""
     lanes = [LANES] * (halves // 2) + [LANES // 2] * (halves % 2)
-
-    def write(b: Value, left: Value, step: Value, right: Value, out: Value, out_step: Value, pairs: Value) -> None:
-        sums = [[cgutils.alloca_once(b, ir.VectorType(F32, n)) for n in lanes] for _ in range(high)]
-        for row in sums:
-            for total, n in zip(row, lanes, strict=True):
-                b.store(vector([0.0] * n, F32), total)
-        rows = [ahead(b, left, step, k) for k in range(high)]
-        with cgutils.for_range(b, pairs) as loop:
-            here, there = ahead(b, right, 64 * len(lanes), loop.index), b.mul(loop.index, number(4))
-            columns = [load(b, ahead(b, here, 64, z), ir.VectorType(I32, n), 64) for z, n in enumerate(lanes)]
-            for row, totals in zip(rows, sums, strict=True):
-                pair = load(b, b.add(row, there), I32, 4)
-                for total, column, n in zip(totals, columns, lanes, strict=True):
-                    b.store(dot(b, b.load(total), everywhere(b, pair, n), column, n), total)
-        for k, totals in enumerate(sums):
-            for z, total in enumerate(totals):
-                store(b, b.load(total), ahead(b, ahead(b, out, out_step, k), 64, z), 32)
-
-    return written(6, write)
+    sums = [[cgutils.alloca_once(b, ir.VectorType(F32, n)) for n in lanes] for _ in rows]
+    for totals in sums:
+        for total, n in zip(totals, lanes, strict=True):
+            b.store(vector([0.0] * n, F32), total)
+    with cgutils.for_range(b, pairs) as loop:
+        here, there = ahead(b, right, 64 * len(lanes), loop.index), b.mul(loop.index, number(4))
+        columns = [load(b, ahead(b, here, 64, z), ir.VectorType(I32, n), 64) for z, n in enumerate(lanes)]
+        for row, totals in zip(rows, sums, strict=True):
+            pair = load(b, b.add(row, there), I32, 4)
+            for total, column, n in zip(totals, columns, lanes, strict=True):
+                b.store(dot(b, b.load(total), everywhere(b, pair, n), column, n), total)
+    for to, totals in zip(out, sums, strict=True):
+        for z, total in enumerate(totals):
+            store(b, b.load(total), ahead(b, to, 64, z), 32)
 
 
 def everywhere(b: Value, pair: Value, lanes: int) -> Value:
@@ -120,51 +139,6 @@ def dot(b: Value, sums: Value, left: Value, right: Value, lanes: int) -> Value:
     kind = ir.FunctionType(floats, [floats, halves, halves])
     function = cgutils.get_or_insert_function(b.module, kind, f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}")
     return b.call(function, [sums, b.bitcast(left, halves), b.bitcast(right, halves)])
-
-
-# By half registers of columns. `left`: rows of pairs of bf16, `step` bytes apart. `right`: for every pair 16 pairs a
-# register, aligned, the last register maybe half full. `out`: rows of float32, `out_step` bytes apart. `pairs`: how
-# many are added up.
-
-
-@coded
-def multiply_1(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(12, 1)
-
-
-@coded
-def multiply_2(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(12, 2)
-
-
-@coded
-def multiply_3(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(12, 3)
-
-
-@coded
-def multiply_4(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(12, 4)
-
-
-@coded
-def multiply_5(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 5)
-
-
-@coded
-def multiply_6(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 6)
-
-
-@coded
-def multiply_7(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 7)
-
-
-@coded
-def multiply_8(context, left, step, right, out, out_step, pairs):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    return multiply(6, 8)
 
 
 def input_line(b: Value, d: Sequence[Value]) -> list[Value]:
