@@ -15,7 +15,7 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal --maxfail=20 --durations=15 -m "slow and not long"
 
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --timeout 1200 -m long
+	$(BIN)/python -m pytest -n auto --timeout 1200 -o faulthandler_timeout=1500 -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from .draft import Draft
 from .files import FileSource
 from .light import Light
 from .names import stream_names
+from .priority import kept_priority
 from .segments import Packets, PacketWriter, Segment
 from .shape import put_shape
 from .stream import Encoding, FrameSource
@@ -187,7 +188,8 @@ class FileSink:
             stream.codec_context.codec_tag = "hvc1"  # what Apple's players look for
         self._dress(stream)
         try:
-            stream.codec_context.open()
+            with kept_priority():
+                stream.codec_context.open()
         except FFmpegError as error:
             raise UnsupportedStream(
                 f"{self._plan.encoder.library} does not take {width}x{height} in {self._plan.pixel_format}"
