@@ -215,3 +215,46 @@ def test_a_broken_picture_gives_its_turn_to_another(tmp_path, caplog):
     assert len(batch[4]) == 12
     assert all(name.startswith("good") for name in batch[4])
     assert "0.png" in caplog.text or ".png" in caplog.text
+
+
+# What moves.
+
+
+class Moving(Counting):
+    """A clip whose left half stands still and whose right half moves so many pixels."""
+
+    def __init__(self, pixels, size=(40, 96)):
+        super().__init__("m", 9, size)
+        self.pixels = pixels
+
+    def flow(self, *_):
+        flow = torch.zeros(4, *self._size)
+        flow[..., self._size[1] // 2 :] = self.pixels
+        return flow
+
+
+def moved(samples):
+    return [float(flow.abs().mean()) for batch in samples for flow in batch[3]]
+
+
+def test_samples_that_move_too_little_are_rarer_and_those_that_move_too_much_are_none():
+    asked = {"label": True, "motion": (0.5, 6.0)}
+    none = moved(drawn(plan([Moving(4.0)], still=0.0, **asked), 40))
+    assert min(none) >= 0.5
+    all_of_them, some = (moved(drawn(plan([Moving(4.0)], batch=16, **asked, still=share), 25)) for share in (1.0, 0.3))
+    rest, kept = (sum(pixels < 0.5 for pixels in found) / len(found) for found in (all_of_them, some))
+    assert 0.3 < rest < 0.7
+    assert kept == pytest.approx(0.3 * rest / (0.3 * rest + 1 - rest), abs=0.08)
+    calm = moved(drawn(plan([Moving(4.0), Moving(9.0)], still=1.0, **asked), 40))
+    assert max(calm) <= 6.0
+
+
+def test_a_set_that_moves_in_no_way_that_is_asked_for_is_told():
+    with pytest.raises(TooShort, match=r"no sample.*as --data\.motion says"):
+        drawn(plan([Moving(0.0)], label=True, motion=(0.5, 6.0), still=0.0), 1)
+
+
+def test_motion_is_asked_of_flow_that_is_found_on_the_spot_too():
+    clips = SyntheticSet((64, 80), length=4, count=3, seed=5).clips
+    found = drawn(plan(clips, crop=(32, 32), label=True, motion=(0.2, 20.0), still=0.0), 6)
+    assert min(moved(found)) >= 0.2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -15,9 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..pipeline.config import option
 from .show import print_json, say
-
-if TYPE_CHECKING:
-    from ..train.teacher import Standing
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
         say(f"note: {note}", hidden=quiet)
     labels = Labels(args.out) if args.out else beside(args.root)
     try:
-        with _bar(args.set, hidden=quiet) as watch:
+        with bar(args.set, hidden=quiet) as watch:
             made = write_labels(
                 found, labels, model=args.model, gap=args.gap, predict=args.predict, device=args.device, watch=watch
             )
@@ -78,7 +75,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 @contextmanager
-def _bar(title: str, *, hidden: bool) -> Iterator[Callable[[Standing], None] | None]:
+def bar(title: str, *, hidden: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar that is told how much is done, of how much, and what is at hand; None if it is hidden."""
     if hidden:
         yield None
         return
@@ -86,7 +84,7 @@ def _bar(title: str, *, hidden: bool) -> Iterator[Callable[[Standing], None] | N
     with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True)) as shown:
         task = shown.add_task(title, total=None)
 
-        def watch(standing: Standing) -> None:
-            shown.update(task, description=f"{title} {standing.clip}", completed=standing.done, total=standing.total)
+        def watch(done: int, total: int, clip: str) -> None:
+            shown.update(task, description=f"{title} {clip}", completed=done, total=total)
 
         yield watch

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
     "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "flow": Command("flow", "flow labels for a set, written once, for training"),
+    "store": Command("store", "a set made ready to train on: small, uncompressed, with flows"),
     "bench": Command("bench", "how fast models run on this machine, beside one another and beside others"),
     "export": Command("export", "a model as one file for other programs: ONNX, OpenVINO, ncnn"),
     "models": Command("models", "the networks: what each can do, its cost, its weights"),

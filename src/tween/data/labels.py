@@ -186,17 +186,18 @@ def dis_flow(target: Tensor, first: Tensor, second: Tensor, *, finest: int = 0) 
     Returns:
         float32 `[4, H, W]` pixels, target -> first (x, y), target -> second (x, y); zero where a side is under 16.
     """
-    here, *others = (_luma(picture) for picture in (target, first, second))
-    return torch.from_numpy(np.concatenate([_searched(here, other, finest) for other in others]))
+    here, *others = (luma(picture) for picture in (target, first, second))
+    return torch.from_numpy(np.concatenate([searched(here, other, finest) for other in others]))
 
 
-def _luma(picture: Tensor) -> np.ndarray:
+def luma(picture: Tensor) -> np.ndarray:
+    """RGB uint8 `[3, H, W]` -> BT.601 luma uint8 `[H, W]`."""
     cv2 = opencv()
     pixels = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
     return cv2.transform(pixels, np.array([RED_GREEN_BLUE], np.float32))
 
 
-def _searched(here: np.ndarray, there: np.ndarray, finest: int) -> np.ndarray:
+def searched(here: np.ndarray, there: np.ndarray, finest: int) -> np.ndarray:
     """Luma uint8 `[H, W]` twice -> flow `[2, H, W]`. A search for each: one that is used again starts at its last."""
     cv2 = opencv()
     if min(here.shape) < 16:

@@ -29,6 +29,8 @@ from .labels import flow_label
 from .sample import Sample, Window, collated, shortest, windows
 from .sets import DataSet
 
+TRIES = 3  # places of a frame where a sample of the motion that is asked for is looked for
+
 log = logging.getLogger("tween")
 
 Collated = tuple[Tensor, Tensor, Tensor, Tensor | None, list[str]]
@@ -70,6 +72,8 @@ class Plan:
         span: frames of a visit beyond the longest window, from which its draws choose.
         ahead: gaps past frame 0 that a predictor of any time is trained for.
         label: where flows come from: the clip's own, else optical flow of the sample; or nobody asks for them.
+        motion: least and most pixels that a sample moves, the mean of its flow's x and y; None: any. Needs `label`.
+        still: the share that is kept of samples that move less.
         seed: of everything.
     """
 
@@ -82,6 +86,8 @@ class Plan:
     span: int = 0
     ahead: int = 1
     label: bool = False
+    motion: tuple[float, float] | None = None
+    still: float = 0.3
     seed: int = 0
 
 
@@ -152,10 +158,13 @@ class Rounds(Dataset[list[Collated]]):
                 self.broken.skip(error)
                 continue
             self.broken.read()
-            return samples
-        raise TooShort("a thousand visits in a row gave no sample", "a set with pictures that can be read is needed")
+            if samples:
+                return samples
+        got = "a thousand visits in a row gave no sample"
+        raise TooShort(got, "a set with pictures that can be read, and that move as --data.motion says, is needed")
 
     def _drawn(self, places: Places, clip: Clip, start: int, rng: np.random.Generator) -> list[Sample]:
+        """The samples of a visit; none if one of them moves in ways that are not asked for, wherever it is cut."""
         end = min(clip.length, start + places.reach)
         fitting = [w for w in places.windows if w.length <= end - start]
         choices = []
@@ -165,9 +174,10 @@ class Rounds(Dataset[list[Collated]]):
             choices.append((window, at, context_of(window, at, range(start, end), self.plan, rng)))
         wanted = sorted({place for w, at, context in choices for place in (*context, at + w.target)})
         frames = dict(zip(wanted, clip.read(wanted), strict=True))
-        return [self._sample(clip, frames, *choice, rng) for choice in choices]
+        samples = [sample for choice in choices if (sample := self._suited(clip, frames, *choice, rng)) is not None]
+        return samples if len(samples) == len(choices) else []
 
-    def _sample(
+    def _suited(
         self,
         clip: Clip,
         frames: dict[int, Tensor],
@@ -175,17 +185,32 @@ class Rounds(Dataset[list[Collated]]):
         at: int,
         places: Sequence[int],
         rng: np.random.Generator,
-    ) -> Sample:
-        """One sample, cropped and augmented."""
+    ) -> Sample | None:
+        """One sample, cropped and augmented: the first of a few whose motion suits, or None."""
         plan = self.plan
         flow = clip.flow(at + window.target, *(at + place for place in window.labelled)) if plan.label else None
         context = torch.stack([frames[place] for place in places])
         name = f"{clip.name} frames {at}..{at + window.length - 1} t {window.t}"
         whole = Sample(context, frames[at + window.target], float(window.t), flow, name)
+        for _ in range(TRIES):
+            sample = self._sample(whole, rng)
+            if plan.motion is None or sample.flow is None or suits(sample.flow, plan.motion, plan.still, rng):
+                return sample
+        return None
+
+    def _sample(self, whole: Sample, rng: np.random.Generator) -> Sample:
+        """One sample, cropped and augmented."""
+        plan = self.plan
         sample = augmented(whole, plan.augment, plan.crop, rng, plan.spec.context)
         if plan.label and sample.flow is None:
             sample = sample._replace(flow=flow_label(sample, plan.spec.context))
         return sample
+
+
+def suits(flow: Tensor, motion: tuple[float, float], still: float, rng: np.random.Generator) -> bool:
+    """True if a flow `[4, H, W]` (pixels) is within `motion`; too little is let pass as often as `still` says."""
+    pixels = float(flow.abs().nanmean())
+    return pixels <= motion[1] and (pixels >= motion[0] or rng.random() < still)
 
 
 def context_of(window: Window, at: int, visit: range, plan: Plan, rng: np.random.Generator) -> list[int]:

@@ -11,6 +11,7 @@ from . import highspeed, own, sequences, triplets
 from .clips import VideoClip
 from .layouts import DataSet, Split
 from .mine import FOR_SCORES, FOR_TRAINING, mined
+from .store import stored
 
 __all__ = ["SETS", "DataSet", "Split", "open_set"]
 
@@ -41,6 +42,7 @@ SETS: dict[str, tuple[Finder, str]] = {
     "frames": (own.frames, "your folders of pictures, one a clip"),
     "list": (own.listed, "a text file that names folders, videos or pictures"),
     "video": (own.video, "your video files, read as they are; with a MANIFEST.tsv only what it lists"),
+    "store": (stored, "what `tween store` has made of any of these: small, uncompressed, with flows"),
 }
 
 

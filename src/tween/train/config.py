@@ -38,6 +38,10 @@ class DataConfig:
     """Share of samples that are drawn scenes with exact flow, 0 to 1; 1 needs no footage."""
     label: bool = False
     """Give samples a flow: the set's own label, else optical flow found on the spot."""
+    motion: tuple[float, float] | None = None
+    """Least and most pixels that a sample moves, the mean of its flow's x and y; not given: any."""
+    still: float = 0.3
+    """Share that is kept of samples that move less."""
     workers: int = 1
     """Processes that read and augment."""
     augment: Augment = field(default_factory=Augment)
@@ -186,6 +190,10 @@ def checked(config: TrainConfig) -> TrainConfig:
         raise BadOption("--optim.schedule plateau without validation", "it needs --val.root", "--optim.schedule cosine")
     if config.lora != LoraConfig():
         lora_config.checked(config.lora)
+    least, most = config.data.motion or (0, 1)
+    if not 0 <= least < most or not 0 <= config.data.still <= 1:
+        got = f"--data.motion {least} {most} --data.still {config.data.still}"
+        raise BadOption(got, "a least and a greater most are needed, and a share", "--data.motion 0.3 6")
     ends = [phase.until for phase in config.phases]
     if ends and (ends != sorted(ends) or ends[-1] != 1 or ends[0] <= 0):
         raise BadOption(f"phases that end at {ends}", "growing parts of the run, the last one 1, are needed")

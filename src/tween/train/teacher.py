@@ -82,14 +82,6 @@ def _what(predicts: bool) -> str:
     return "predicts" if predicts else "interpolates"
 
 
-class Standing(NamedTuple):
-    """How far labelling is: labels written or found, of all; the clip at hand."""
-
-    done: int
-    total: int
-    clip: str
-
-
 @dataclass
 class Written:
     """What labelling did.
@@ -136,7 +128,7 @@ def write_labels(
     gap: int | None = None,
     predict: bool = False,
     device: str = "cpu",
-    watch: Callable[[Standing], None] | None = None,
+    watch: Callable[[int, int, str], None] | None = None,
 ) -> Written:
     """Flow labels for every window of a set; those that are there are left as they are, so a broken run goes on.
 
@@ -146,7 +138,7 @@ def write_labels(
         gap: source frames between two neighbours; None: the set's own, or 2 (predicting, 1).
         predict: label the frame after two, towards both, instead of the one between.
         device: of a network.
-        watch: told of every label.
+        watch: told of every label how many are written or found, of all, and the clip at hand.
 
     Raises:
         BadOption: a model without a flow, or for other instants. TooShort: no clip holds a window.
@@ -172,7 +164,7 @@ def write_labels(
                 for megabytes in _made(todo, make, labels, model, pool, broken):
                     done.written, done.megabytes = done.written + 1, done.megabytes + megabytes
                 if watch:
-                    watch(Standing(done.kept + done.written + len(broken.names), total, clip.name))
+                    watch(done.kept + done.written + len(broken.names), total, clip.name)
     broken.end()
     done.broken, done.seconds = len(broken.names), time.perf_counter() - begun
     return done

@@ -76,7 +76,9 @@ class Footage:
             data.draws,
             data.span,
             data.ahead,
-            label or data.label,
+            label or data.label or data.motion is not None,
+            data.motion,
+            data.still,
             self.config.seed,
         )
 
