@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from smooth import misses, moving, sample
+from torch.nn import functional as F
 
 from tween.data.augment import DEFORMVFI, IFRNET, LIFT, Augment, augmented
-from tween.data.sample import Sample
+from tween.data.sample import Sample, Whole
 from tween.errors import BadOption
 
 OFF = Augment()
@@ -73,6 +74,22 @@ def test_flow_follows_any_combination(smooth, seed):
     rng = np.random.default_rng(seed)
     crop = (int(rng.integers(40, 70)), int(rng.integers(40, 70)))
     holds(augmented(smooth, ANYTHING, crop, rng), 34)
+
+
+@pytest.mark.parametrize(
+    "augment", [Augment(), IFRNET, Augment(resize=(0.6, 0.9), rotate=1.0)], ids=["", "ifrnet", "turned"]
+)
+def test_a_flow_at_half_size_follows_as_one_at_full_size_does(smooth, augment):
+    """It is in the frames' pixels all the same."""
+    half = F.interpolate(smooth.flow[None], scale_factor=0.5, mode="area")[0].half()
+    coarse = Whole(list(smooth.frames), smooth.target, smooth.t, half)
+    for seed in range(6):
+        fine, found = (augmented(one, augment, (40, 56), np.random.default_rng(seed)) for one in (smooth, coarse))
+        assert torch.equal(found.frames, fine.frames)
+        assert torch.equal(found.target, fine.target)
+        assert found.flow.dtype == torch.float32
+        inner = (found.flow - fine.flow)[:, 2:-2, 2:-2]
+        assert float(inner.abs().max()) < 0.05
 
 
 def test_nothing_but_the_crop_happens_by_default():

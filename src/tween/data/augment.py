@@ -23,7 +23,7 @@ from ..errors import BadOption
 from ..models.dis import opencv
 from .changes import Augment
 from .noise import noisy
-from .sample import Sample
+from .sample import Sample, Whole
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +69,7 @@ class Turns(NamedTuple):
 
 
 def augmented(
-    sample: Sample,
+    sample: Sample | Whole,
     augment: Augment,
     crop: tuple[int, int],
     rng: np.random.Generator,
@@ -78,7 +78,8 @@ def augmented(
     """A crop of a sample, changed as `augment` says. The same `rng` gives the same result.
 
     Args:
-        sample: frames uint8 `[N, 3, H, W]`, target uint8 `[3, H, W]`, flow float32 `[4, H, W]` pixels or None.
+        sample: frames uint8 `[N, 3, H, W]`, target uint8 `[3, H, W]`, flow `[4, H, W]` pixels or None; of a whole one
+            the flow may be coarser, in the frames' pixels all the same.
         augment: what may happen.
         crop: (H, W) of what comes out, pixels.
         rng: of every draw.
@@ -111,7 +112,7 @@ def augmented(
     return Sample(stack[:-1], stack[-1], 1 - sample.t if backwards else sample.t, label, sample.name)
 
 
-def refuse(sample: Sample, augment: Augment, crop: tuple[int, int], context: tuple[int, ...]) -> None:
+def refuse(sample: Sample | Whole, augment: Augment, crop: tuple[int, int], context: tuple[int, ...]) -> None:
     """Raise BadOption for what cannot be done to such samples; see `augmented`."""
     if augment.reverse and {1 - c for c in context} != set(context):
         got = f"time reversal of frames at {', '.join(map(str, context))}"
@@ -138,7 +139,7 @@ def _turns(augment: Augment, rng: np.random.Generator) -> tuple[Turns, bool, flo
     return turns, bool(draws[0]), angle if draws[5] else 0.0
 
 
-def _look(sample: Sample, crop: tuple[int, int], scale: float, angle: float, rng: np.random.Generator) -> Look:
+def _look(sample: Sample | Whole, crop: tuple[int, int], scale: float, angle: float, rng: np.random.Generator) -> Look:
     """Draw where the crop is: anywhere, as long as all of it is within the picture; enlarged if it must be."""
     height, width = sample.target.shape[-2:]
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
@@ -153,7 +154,7 @@ def _look(sample: Sample, crop: tuple[int, int], scale: float, angle: float, rng
     return Look(crop, scales, angle, centre)
 
 
-def _looked_up(sample: Sample, look: Look) -> tuple[Array, Array | None]:
+def _looked_up(sample: Sample | Whole, look: Look) -> tuple[Array, Array | None]:
     """The crop of every frame and the target, uint8 `[N + 1, h, w, 3]`, and of the flow `[h, w, 4]`."""
     planes = [picture.permute(1, 2, 0).numpy() for picture in (*sample.frames, sample.target)]
     flow = None if sample.flow is None else sample.flow.permute(1, 2, 0).numpy()
@@ -161,9 +162,22 @@ def _looked_up(sample: Sample, look: Look) -> tuple[Array, Array | None]:
         height, width = look.size
         left, top = (round(c - (side - 1) / 2) for c, side in zip(look.centre, (width, height), strict=True))
         here = (slice(top, top + height), slice(left, left + width))
-        return np.stack([plane[here] for plane in planes]), None if flow is None else flow[here]
-    found = np.stack([_resampled(plane, look) for plane in planes])
-    return found, None if flow is None else _resampled(flow, look) @ _vectors(look)
+        found = np.stack([plane[here] for plane in planes])
+        if flow is None or flow.shape[:2] == planes[0].shape[:2]:
+            return found, None if flow is None else flow[here]
+    else:
+        found = np.stack([_resampled(plane, look) for plane in planes])
+    if flow is None:
+        return found, None
+    return found, _resampled(flow, _on_grid(look, planes[0].shape, flow.shape)) @ _vectors(look)
+
+
+def _on_grid(look: Look, picture: Sequence[int], grid: Sequence[int]) -> Look:
+    """A look at a picture `[H, W, C]` as one at something of its view with other pixels."""
+    ratio = grid[0] / picture[0], grid[1] / picture[1]
+    (down, across), (x, y) = look.scale, look.centre
+    centre = (x + 0.5) * ratio[1] - 0.5, (y + 0.5) * ratio[0] - 0.5
+    return look._replace(scale=(down / ratio[0], across / ratio[1]), centre=centre)
 
 
 def _resampled(plane: Array, look: Look) -> Array:
@@ -193,7 +207,8 @@ def _part(plane: Array, look: Look) -> tuple[Array, tuple[float, float]]:
     wide, tall = (width * cos + height * sin) / look.scale[1] / 2, (height * cos + width * sin) / look.scale[0] / 2
     left, top = max(0, math.floor(x - wide) - 2), max(0, math.floor(y - tall) - 2)
     part = plane[top : math.ceil(y + tall) + 3, left : math.ceil(x + wide) + 3]
-    return np.ascontiguousarray(part), (x - left, y - top)
+    kept = np.uint8 if plane.dtype == np.uint8 else np.float32
+    return np.ascontiguousarray(part, kept), (x - left, y - top)
 
 
 def _vectors(look: Look) -> Array:

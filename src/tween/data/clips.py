@@ -71,8 +71,9 @@ class Clip(Protocol):
         ...
 
     def flow(self, target: int, first: int, second: int) -> Tensor | None:
-        """Motion from the frame at `target` to the ones at `first` and `second`: float32 `[4, H, W]` in pixels,
-        target->first (x, y), target->second (x, y). None without a label; NaN where the label does not know.
+        """Motion from the frame at `target` to the ones at `first` and `second`: `[4, H, W]` in pixels of the frames,
+        target->first (x, y), target->second (x, y); float32, or coarser and float16 where a label is stored so. None
+        without a label; NaN where the label does not know.
 
         Raises:
             BrokenPicture: the label is there and cannot be read.

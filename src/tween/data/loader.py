@@ -26,7 +26,7 @@ from .augment import augmented
 from .changes import Augment
 from .clips import Broken, Clip
 from .labels import flow_label
-from .sample import Sample, Window, collated, shortest, windows
+from .sample import Sample, Whole, Window, collated, shortest, windows
 from .sets import DataSet
 
 TRIES = 3  # places of a frame where a sample of the motion that is asked for is looked for
@@ -189,16 +189,16 @@ class Rounds(Dataset[list[Collated]]):
         """One sample, cropped and augmented: the first of a few whose motion suits, or None."""
         plan = self.plan
         flow = clip.flow(at + window.target, *(at + place for place in window.labelled)) if plan.label else None
-        context = torch.stack([frames[place] for place in places])
+        context = [frames[place] for place in places]
         name = f"{clip.name} frames {at}..{at + window.length - 1} t {window.t}"
-        whole = Sample(context, frames[at + window.target], float(window.t), flow, name)
+        whole = Whole(context, frames[at + window.target], float(window.t), flow, name)
         for _ in range(TRIES):
             sample = self._sample(whole, rng)
             if plan.motion is None or sample.flow is None or suits(sample.flow, plan.motion, plan.still, rng):
                 return sample
         return None
 
-    def _sample(self, whole: Sample, rng: np.random.Generator) -> Sample:
+    def _sample(self, whole: Whole, rng: np.random.Generator) -> Sample:
         """One sample, cropped and augmented."""
         plan = self.plan
         sample = augmented(whole, plan.augment, plan.crop, rng, plan.spec.context)
@@ -209,7 +209,7 @@ class Rounds(Dataset[list[Collated]]):
 
 def suits(flow: Tensor, motion: tuple[float, float], still: float, rng: np.random.Generator) -> bool:
     """True if a flow `[4, H, W]` (pixels) is within `motion`; too little is let pass as often as `still` says."""
-    pixels = float(flow.abs().nanmean())
+    pixels = float(np.nanmean(np.abs(flow.numpy())))
     return pixels <= motion[1] and (pixels >= motion[0] or rng.random() < still)
 
 

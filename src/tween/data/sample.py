@@ -40,6 +40,21 @@ class Sample(NamedTuple):
     name: str = ""
 
 
+class Whole(NamedTuple):
+    """A sample as it was read, of which a crop is taken: nothing of it has been copied.
+
+    Attributes:
+        frames: uint8 `[3, H, W]` each, the context. target, t, name: as in `Sample`.
+        flow: None, or `[4, h, w]`, at the frames' size or coarser, in the frames' pixels.
+    """
+
+    frames: Sequence[Tensor]
+    target: Tensor
+    t: float
+    flow: Tensor | None = None
+    name: str = ""
+
+
 @dataclass(frozen=True)
 class Window:
     """Which frames of a clip a sample is made of, as places after the window's first one.

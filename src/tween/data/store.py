@@ -64,16 +64,14 @@ class StoredClip:
         return [torch.from_numpy(read[place]).permute(2, 0, 1) for place in places]
 
     def flow(self, target: int, first: int, second: int) -> Tensor | None:
-        """As in `Clip`; None where one of the two is farther than the store reaches."""
+        """As in `Clip`, at half the frames' size; None where one of the two is farther than the store reaches."""
         flows = mapped(f"{self.folder}/{FLOWS}")
         reach = flows.shape[1] // 2
         steps = [place - target for place in (first, second)]
         if any(not 1 <= abs(step) <= reach for step in steps):
             return None
-        halves = [flows[target, step + reach - (step > 0)] for step in steps]
-        both = np.concatenate(halves, -1).astype(np.float32)
-        whole = opencv().resize(both, self.size()[::-1], interpolation=opencv().INTER_LINEAR)
-        return torch.from_numpy(whole).permute(2, 0, 1)
+        both = np.concatenate([flows[target, step + reach - (step > 0)] for step in steps], -1)
+        return torch.from_numpy(both).permute(2, 0, 1)
 
 
 @lru_cache(maxsize=1024)

@@ -27,7 +27,8 @@ def pyramid_error(flows: Iterable[Tensor], label: Tensor, *, power: float = 1.0)
     """Mean of (endpoint error)^power, pixels of the label's grid, summed over flows of any size.
 
     A power below 1 lets what is far off, and often a mistake of the label, count less (Sun et al., "PWC-Net", CVPR
-    2018, fine-tune with 0.4). A flow coarser than the label is held against the label's means.
+    2018, fine-tune with 0.4); within a tenth of a pixel it is a parabola, so that what is right pulls at nothing. A flow
+    coarser than the label is held against the label's means.
 
     Args:
         flows: `[B, 4, H / k, W / k]` each, in pixels of their grids. label: `[B, 4, H, W]`.
@@ -37,7 +38,7 @@ def pyramid_error(flows: Iterable[Tensor], label: Tensor, *, power: float = 1.0)
         scale = label.shape[-1] / flow.shape[-1]
         truth = F.interpolate(label, size=flow.shape[-2:], mode="area") if scale > 1 else label
         off = endpoint_error(scale * flow if scale > 1 else enlarged(flow, label), truth)
-        total = total + (off if power == 1 else (off + 0.01) ** power).mean()
+        total = total + (off if power == 1 else (off.square() + 0.01) ** (power / 2)).mean()
     return total
 
 
