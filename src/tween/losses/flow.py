@@ -27,8 +27,8 @@ def pyramid_error(flows: Iterable[Tensor], label: Tensor, *, power: float = 1.0)
     """Mean of (endpoint error)^power, pixels of the label's grid, summed over flows of any size.
 
     A power below 1 lets what is far off, and often a mistake of the label, count less (Sun et al., "PWC-Net", CVPR
-    2018, fine-tune with 0.4); within a tenth of a pixel it is a parabola, so that what is right pulls at nothing. A flow
-    coarser than the label is held against the label's means.
+    2018, fine-tune with 0.4); within a tenth of a pixel it is a parabola, so that what is right pulls at nothing. A
+    flow coarser than the label is held against the label's means.
 
     Args:
         flows: `[B, 4, H / k, W / k]` each, in pixels of their grids. label: `[B, 4, H, W]`.
