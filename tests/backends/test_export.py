@@ -283,7 +283,7 @@ def test_a_flow_stays_exact_from_its_convolution_to_its_grid():
         ({"model": "default"}, CannotExport, "tweennet cannot be exported"),
         ({"model": "blend"}, CannotExport, "ifrnet-s or rife-4.25 say, is needed"),
         ({"model": "tweennet"}, CannotExport, "it searches motion with OpenCV, outside the network"),
-        ({"model": "ifrnet-s"}, NoWeights, "ifrnet-s has no trained weights here"),
+        ({"model": "ifrnet-b"}, NoWeights, "ifrnet-b has no trained weights here"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(made, tmp_path, changes, error, words):

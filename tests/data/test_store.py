@@ -12,7 +12,7 @@ from tween.data.layouts import DataSet
 from tween.data.sets import open_set
 from tween.data.store import StoredClip, store
 from tween.data.synthetic import SyntheticSet
-from tween.errors import BrokenPicture, CannotWrite
+from tween.errors import BrokenPicture, CannotWrite, Conflict
 
 SIZE = (96, 128)
 
@@ -120,6 +120,13 @@ def test_what_is_there_stays_and_a_broken_run_goes_on(scenes, tmp_path):
     assert marked.stat().st_mtime_ns == changed
     assert len(open_set("store", tmp_path).clips) == 2
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_store_of_another_kind_is_not_mixed_with(scenes, root):
+    with pytest.raises(
+        Conflict, match=r"was written with --side 48 --reach 2, and --side 64 --reach 2 is asked for.*-o"
+    ):
+        store(scenes, root, side=64)
 
 
 def test_a_full_disk_leaves_no_clip_behind(scenes, tmp_path, monkeypatch):

@@ -189,7 +189,7 @@ WRONG = [
     ({"slow": "0"}, errors.BadOption, "--slow 0"),
     ({"times": 2, "start": "soon"}, errors.BadOption, "--start soon; a time in seconds or h:m:s"),
     ({"times": 2, "model": "ifrnet-z"}, errors.UnknownModel, "no model is called ifrnet-z.*ifrnet-"),
-    ({"times": 2, "model": "ifrnet-s"}, errors.NoWeights, "an untrained network is never run.*ifrnet-s@vimeo90k"),
+    ({"times": 2, "model": "ifrnet-l"}, errors.NoWeights, "an untrained network is never run.*ifrnet-l@vimeo90k"),
     ({"times": 2, "model": "ifrvp"}, errors.NoWeights, "ifrvp"),
     ({"times": 2, "model": "missing.safetensors"}, errors.MissingFile, "missing.safetensors"),
     ({"times": 2, "scale": 0.5}, errors.BadOption, "--scale 0.5"),

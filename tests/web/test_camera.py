@@ -123,7 +123,7 @@ def test_what_is_no_picture_ends_its_session(house, sent):
         ("quokka", "no model is called quokka"),
         ("../../evil.pth", "a name of `tween models` is needed"),
         ("evil.pth", "no model is called evil.pth"),
-        ("ifrnet-s", "ifrnet-s has no trained weights here"),
+        ("ifrnet-b", "ifrnet-b has no trained weights here"),
         ("rife-4.6@practical", "the weights of rife-4.6@practical are not on this machine"),
     ],
 )

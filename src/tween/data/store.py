@@ -3,7 +3,7 @@
   STORE/<clip>/pictures.npy   uint8 [F, H, W, 3]
                flows.npy      float16 [F, 2 R, H / 2, W / 2, 2]: at half the pictures' size, in their pixels (x, y),
                               from each frame to the R before it and the R after it; NaN where there is none
-               about.json     the clip's group
+               about.json     the clip's group and length, and what was asked for
 
 Nothing is decoded when a sample is drawn. 25 pictures of 512x288 take 11 MB, and their flows towards two frames on
 either side 15 MB.
@@ -27,7 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import BrokenPicture, CannotWrite
+from ..errors import BrokenPicture, CannotWrite, Conflict
 from ..models.dis import opencv
 from .clips import Broken, Clip, checked
 from .labels import luma, searched
@@ -98,12 +98,16 @@ def stored(root: Path, split: Split) -> DataSet:
 
 
 def _opened(folder: Path, root: Path) -> StoredClip:
-    name = folder.relative_to(root).as_posix()
+    about = _about(folder)
+    return StoredClip(folder.relative_to(root).as_posix(), str(about["group"]), str(folder), int(about["length"]))
+
+
+def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / ABOUT).read_text())
-        return StoredClip(name, str(about["group"]), str(folder), int(about["length"]))
+        return {**about, "group": about["group"], "length": int(about["length"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenPicture(f"{folder / ABOUT} cannot be read ({error})", "", f"delete {folder}") from error
+        raise BrokenPicture(f"{folder / ABOUT} cannot be read ({error!r})", "", f"delete {folder}") from error
 
 
 @dataclass
@@ -134,16 +138,18 @@ def store(
         watch: told clips done, of how many, and the next one's name.
 
     Raises:
-        BrokenPicture: more than one clip in a hundred cannot be read. CannotWrite: the folder is closed to us, or the
+        BrokenPicture: more than one clip in a hundred cannot be read. Conflict: a clip that is there was written with
+            another side or reach. CannotWrite: the folder is closed to us, or the
             disk is full.
     """
-    done, broken = Stored(), Broken()
+    done, broken, asked = Stored(), Broken(), {"side": side, "reach": reach}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, clip in enumerate(found.clips):
             if watch:
                 watch(number, len(found.clips), clip.name)
             folder = out / clip.name
             if (folder / ABOUT).is_file():
+                _same(folder, asked)
                 done.kept += 1
                 continue
             try:
@@ -153,12 +159,21 @@ def store(
                 continue
             broken.read()
             arrays = {PICTURES: pictures, **({FLOWS: _flows(pictures, reach, pool)} if reach else {})}
-            _write(folder, arrays, {"group": clip.group, "length": clip.length})
+            _write(folder, arrays, {"group": clip.group, "length": clip.length, **asked})
             done.written, done.frames = done.written + 1, done.frames + clip.length
             done.megabytes += sum(array.nbytes for array in arrays.values()) / 1e6
     broken.end()
     done.broken = len(broken.names)
     return done
+
+
+def _same(folder: Path, asked: dict[str, int]) -> None:
+    """Refuse to go on with a store of another kind."""
+    about = _about(folder)
+    written = {name: about.get(name) for name in asked}
+    if written != asked:
+        got, need = (" ".join(f"--{name} {value}" for name, value in told.items()) for told in (written, asked))
+        raise Conflict(f"{folder} was written with {got}, and {need} is asked for", "", "-o ANOTHER_DIR")
 
 
 def _small(clip: Clip, side: int) -> Array:
