@@ -45,12 +45,14 @@ class StoredClip:
 
     Attributes:
         name, group: as in `Clip`. folder: where its files are. length: frames.
+        reach: frames on either side that flows go to.
     """
 
     name: str
     group: str
     folder: str
     length: int
+    reach: int = 0
 
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
@@ -65,12 +67,11 @@ class StoredClip:
 
     def flow(self, target: int, first: int, second: int) -> Tensor | None:
         """As in `Clip`, at half the frames' size; None where one of the two is farther than the store reaches."""
-        flows = mapped(f"{self.folder}/{FLOWS}")
-        reach = flows.shape[1] // 2
         steps = [place - target for place in (first, second)]
-        if any(not 1 <= abs(step) <= reach for step in steps):
+        if any(not 1 <= abs(step) <= self.reach for step in steps):
             return None
-        both = np.concatenate([flows[target, step + reach - (step > 0)] for step in steps], -1)
+        flows = mapped(f"{self.folder}/{FLOWS}")
+        both = np.concatenate([flows[target, step + self.reach - (step > 0)] for step in steps], -1)
         return torch.from_numpy(both).permute(2, 0, 1)
 
 
@@ -99,13 +100,14 @@ def stored(root: Path, split: Split) -> DataSet:
 
 def _opened(folder: Path, root: Path) -> StoredClip:
     about = _about(folder)
-    return StoredClip(folder.relative_to(root).as_posix(), str(about["group"]), str(folder), int(about["length"]))
+    name = folder.relative_to(root).as_posix()
+    return StoredClip(name, str(about["group"]), str(folder), about["length"], about["reach"])
 
 
 def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / ABOUT).read_text())
-        return {**about, "group": about["group"], "length": int(about["length"])}
+        return {**about, "length": int(about["length"]), "reach": int(about["reach"]), "group": about["group"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenPicture(f"{folder / ABOUT} cannot be read ({error!r})", "", f"delete {folder}") from error
 
