@@ -28,7 +28,7 @@ from ..ops.blend import blended
 from ..ops.resize import resize_flow
 from ..ops.warp import backward_warp
 from .blocks import AggregationBlock, SideBlock, ThirdsBlock, conv_prelu
-from .entry import Entry, Weights
+from .entry import Entry, Weights, ours
 from .model import Model, Prediction, Spec, Tensors
 
 LARGEST_MULTIPLE = 512  # a canvas coarser than this would be mostly padding
@@ -292,7 +292,11 @@ ROWS: tuple[Entry, ...] = (
         about="flow and feature refined together, small",
         paper=PAPER,
         code_licence="MIT",
-        weights=(published("IFRNet_S", "Vimeo90K", mirrored=True), published("IFRNet_S", "GoPro")),
+        weights=(
+            published("IFRNet_S", "Vimeo90K", mirrored=True),
+            published("IFRNet_S", "GoPro"),
+            ours("ifrnet-s", "7717d40e1ab42007796e6891d50537eb441325bbd3ee1e1ef62afd6920154658"),
+        ),
         scalable=True,
     ),
     Entry(
