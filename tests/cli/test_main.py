@@ -187,3 +187,15 @@ def test_a_reader_who_has_gone_is_told_nothing(words):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize(("told", "seen"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+@pytest.mark.slow
+def test_a_render_has_torchs_threads_wait_asleep_before_torch_is_there(told, seen):
+    look = "import os, sys; from tween.cli import main as m; 'torch' in sys.modules and exit(9); "
+    look += "m.main(['interpolate', 'nowhere.mp4', '--times', '2']); print(os.environ['OMP_WAIT_POLICY'])"
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", look], env={**plain, **told}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == seen

@@ -19,6 +19,7 @@ from typing import Final
 from ..errors import TweenError, near
 
 OURS, INTERRUPTED = 1, 130
+RENDERS: Final = frozenset({"interpolate", "predict", "live", "batch", "serve", "demo"})  # commands
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def usage() -> str:
 def _command(name: str):  # type: ignore[no-untyped-def]  # a module's `run`
     if name not in COMMANDS:
         raise TweenError(f"there is no command {name!r}{near(name, COMMANDS)}", "", "tween --help")
+    if name in RENDERS:  # torch's threads wait for their next loop by looking again and again, on cores that decoder,
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # encoder and engine want: read as torch is imported
     return importlib.import_module(f".{COMMANDS[name].module}", __package__).run
 
 
