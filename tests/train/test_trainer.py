@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from tween.train.checkpoint import lines
 from tween.train.config import DataConfig, OptimConfig, Phase, TrainConfig, ValConfig
 from tween.train.recipe import as_plain
 from tween.train.trainer import train
+from tween.train.validate import Footage
 
 DRAWN = DataConfig(synthetic=1.0, crop=(32, 32), workers=0)
 
@@ -205,6 +207,8 @@ def test_memory_that_runs_out_says_what_to_lower(tmp_path, monkeypatch):
         ({"phases": (Phase(finest=4),)}, r"finest: 4; this network has levels 1 \(the finest\) to 3"),
         ({"model": "lightvfi-16", "phases": (Phase(finest=2),)}, "this network has no levels"),
         ({"phases": (Phase(weights={"charbonier": 0}),)}, r"weighs charbonier \(did you mean charbonnier"),
+        ({"data": DataConfig(Path("x"), motion=(6.0, 0.3))}, r"--data\.motion 6\.0 0\.3 .*a least and a greater most"),
+        ({"data": DataConfig(Path("x"), motion=(0.3, 6.0), still=2.0)}, r"--data\.still 2\.0"),
         ({"losses": {"charbonier": 1.0}}, r"charbonier \(did you mean charbonnier"),
         ({"optim": OptimConfig(batch=2, dropout=0.1)}, "has no dropout layer"),
         ({"device": "cuda:7"}, "no such device"),
@@ -216,6 +220,13 @@ def test_what_cannot_run_is_refused(change, words, tmp_path):
 
 
 # What it is told, and tells.
+
+
+def test_motion_that_is_asked_for_reaches_the_samples(clips):
+    """They are given flows then, whatever the losses need."""
+    data = DataConfig(clips, set="frames", crop=(32, 32), motion=(0.5, 9.0), still=0.1)
+    plan = Footage(config(1, data=data)).plan(zoo.signature("ifrnet-t").spec, None, 2, label=False)
+    assert (plan.motion, plan.still, plan.label) == ((0.5, 9.0), 0.1, True)
 
 
 def test_validation_keeps_the_best(tmp_path, clips):

@@ -43,15 +43,17 @@ def test_threads_of_av1_and_the_one_that_opens_it_stay_ordinary():
         encoder.encode(None)
 
 
-def test_a_thread_that_is_a_real_time_one_by_its_own_will_stays_so():
+@pytest.mark.parametrize("policy", ["SCHED_RR", "SCHED_FIFO"])
+def test_a_thread_that_is_a_real_time_one_by_its_own_will_stays_so(policy):
+    own = getattr(os, policy)
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(0, own, os.sched_param(1))
     except PermissionError:
         pytest.skip("only root may take it")
     try:
         with kept_priority():
             opened().encode(None)
-        assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == (os.SCHED_RR, 1)
+        assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == (own, 1)
     finally:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..pipeline.config import option
-from .show import print_json, say
+from .show import counting, print_json, say
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
         say(f"note: {note}", hidden=quiet)
     labels = Labels(args.out) if args.out else beside(args.root)
     try:
-        with bar(args.set, hidden=quiet) as watch:
+        with counting(args.set, hidden=quiet) as watch:
             made = write_labels(
                 found, labels, model=args.model, gap=args.gap, predict=args.predict, device=args.device, watch=watch
             )
@@ -72,19 +69,3 @@ def run(argv: Sequence[str]) -> int:
     if args.json:
         print_json({"out": str(labels.root), **dataclasses.asdict(made)})
     return 0
-
-
-@contextmanager
-def bar(title: str, *, hidden: bool) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar that is told how much is done, of how much, and what is at hand; None if it is hidden."""
-    if hidden:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True)) as shown:
-        task = shown.add_task(title, total=None)
-
-        def watch(done: int, total: int, clip: str) -> None:
-            shown.update(task, description=f"{title} {clip}", completed=done, total=total)
-
-        yield watch

@@ -19,27 +19,35 @@ from typing import Final
 from ..errors import TweenError, near
 
 OURS, INTERRUPTED = 1, 130
-RENDERS: Final = frozenset({"interpolate", "predict", "live", "batch", "serve", "demo"})  # commands
 
 
 @dataclass(frozen=True)
 class Command:
     """Where a command lives (a module with `run(argv) -> exit code`, of this folder or, with a dot, of another room)
-    and what it is for."""
+    and what it is for; whether it renders, with decoder and encoder beside the model."""
 
     module: str
     about: str
+    renders: bool = False
 
 
 COMMANDS: Final = {
-    "interpolate": Command("interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4"),
+    "interpolate": Command(
+        "interpolate", "make a video smoother or slower: --rate 60, --times 2, --slow 4", renders=True
+    ),
     "train": Command("train", "train a network on footage as a recipe says; goes on where it was stopped"),
     "lora": Command("lora", "train a small adapter of a network: lora RECIPE; lora merge FILE, lora list"),
-    "batch": Command("batch", "render many films, or one long one, over all workers of a machine or a cluster"),
-    "live": Command("live", "a video, a camera or a screen, smoother while it plays: in a window, a page, a pipe"),
+    "batch": Command(
+        "batch", "render many films, or one long one, over all workers of a machine or a cluster", renders=True
+    ),
+    "live": Command(
+        "live", "a video, a camera or a screen, smoother while it plays: in a window, a page, a pipe", renders=True
+    ),
     "adapt": Command("adapt", "tune a network on the film itself; kept only if it helps, with its gain in dB"),
-    "predict": Command("predict", "show frames before they come: after the last one, or all along a clip"),
-    "serve": Command(".web.command", "a web page to render in: drop a video, watch, compare, download"),
+    "predict": Command(
+        "predict", "show frames before they come: after the last one, or all along a clip", renders=True
+    ),
+    "serve": Command(".web.command", "a web page to render in: drop a video, watch, compare, download", renders=True),
     "extract": Command("extract", "videos to folders of frames, split at scene cuts"),
     "evaluate": Command("evaluate", "how good models are on a set, by its published protocol: a table, a page"),
     "flow": Command("flow", "flow labels for a set, written once, for training"),
@@ -49,7 +57,7 @@ COMMANDS: Final = {
     "models": Command("models", "the networks: what each can do, its cost, its weights"),
     "weights": Command("weights", "keep a file of weights under a name: weights import FILE"),
     "doctor": Command("doctor", "what is installed, and what `auto` would run on this machine"),
-    "demo": Command("demo", "make a small clip, interpolate it, and show the result as a picture"),
+    "demo": Command("demo", "make a small clip, interpolate it, and show the result as a picture", renders=True),
 }
 
 
@@ -109,9 +117,10 @@ def usage() -> str:
 def _command(name: str):  # type: ignore[no-untyped-def]  # a module's `run`
     if name not in COMMANDS:
         raise TweenError(f"there is no command {name!r}{near(name, COMMANDS)}", "", "tween --help")
-    if name in RENDERS:  # torch's threads wait for their next loop by looking again and again, on cores that decoder,
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # encoder and engine want: read as torch is imported
-    return importlib.import_module(f".{COMMANDS[name].module}", __package__).run
+    command = COMMANDS[name]
+    if command.renders:  # torch's threads would wait by looking again and again, on cores that decoder and encoder want
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+    return importlib.import_module(f".{command.module}", __package__).run
 
 
 def _tell(error: TweenError, code: int, args: Sequence[str]) -> int:

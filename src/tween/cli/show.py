@@ -66,6 +66,22 @@ def progress(title: str, *, hidden: bool = False) -> Iterator[Callable[[Status],
             shown.stop()
 
 
+@contextmanager
+def counting(title: str, *, hidden: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar that is told how much is done, of how much, and what is at hand; None if it is hidden."""
+    if hidden:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True)) as shown:
+        task = shown.add_task(title, total=None)
+
+        def watch(done: int, total: int, clip: str) -> None:
+            shown.update(task, description=f"{title} {clip}", completed=done, total=total)
+
+        yield watch
+
+
 def say(words: str, *, hidden: bool = False) -> None:
     """One line for the user, on stderr."""
     if not hidden:

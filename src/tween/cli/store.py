@@ -13,8 +13,7 @@ import tyro
 
 from ..errors import BadOption
 from ..pipeline.config import option
-from .flow import bar
-from .show import print_json, say
+from .show import counting, print_json, say
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
         say(f"note: {note}", hidden=quiet)
     begun = time.perf_counter()
     try:
-        with bar(args.set, hidden=quiet) as watch:
+        with counting(args.set, hidden=quiet) as watch:
             made = store(found, args.out, side=args.side, reach=args.reach, watch=watch)
     except KeyboardInterrupt as stopped:
         raise KeyboardInterrupt(f"interrupted; the clips in {args.out} are whole; the same line goes on") from stopped

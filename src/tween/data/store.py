@@ -141,8 +141,7 @@ def store(
 
     Raises:
         BrokenPicture: more than one clip in a hundred cannot be read. Conflict: a clip that is there was written with
-            another side or reach. CannotWrite: the folder is closed to us, or the
-            disk is full.
+            another side or reach. CannotWrite: the folder is closed to us, or the disk is full.
     """
     done, broken, asked = Stored(), Broken(), {"side": side, "reach": reach}
     with ThreadPoolExecutor(os.cpu_count()) as pool:

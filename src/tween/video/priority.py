@@ -21,14 +21,19 @@ def kept_priority() -> Iterator[None]:
     if not hasattr(os, "sched_getscheduler") or not TASKS.is_dir():  # it does so on Linux alone
         yield
         return
-    policy, parameters, before = os.sched_getscheduler(0), os.sched_getparam(0), _threads()
+    own, before = _priority(), _threads()
     try:
         yield
     finally:
-        if os.sched_getscheduler(0) != policy:
+        if _priority() != own:
             for thread in (0, *(_threads() - before)):
                 with suppress(ProcessLookupError):  # it has ended
-                    os.sched_setscheduler(thread, policy, parameters)
+                    os.sched_setscheduler(thread, own[0], os.sched_param(own[1]))
+
+
+def _priority() -> tuple[int, int]:
+    """The calling thread's policy and its priority there."""
+    return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
 
 
 def _threads() -> set[int]:
