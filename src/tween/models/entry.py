@@ -10,6 +10,7 @@ from torch import Tensor
 from .model import Model
 
 StateDict = Mapping[str, Tensor]
+OURS = "tween"  # the tag of weights that we trained
 
 
 def unchanged(state: StateDict) -> dict[str, Tensor]:
@@ -71,4 +72,4 @@ def ours(name: str, sha256: str) -> Weights:
         f"tween, by recipes/{name}.yaml, from Big Buck Bunny, Tears of Steel (CC BY 3.0, (c) Blender Foundation) and "
         f"other open footage: models/assets/{name}.md"
     )
-    return Weights("tween", file=f"{name}.safetensors", sha256=sha256, licence="MIT", origin=origin)
+    return Weights(OURS, file=f"{name}.safetensors", sha256=sha256, licence="MIT", origin=origin)

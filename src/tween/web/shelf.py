@@ -1,4 +1,5 @@
-"""The models as the page shows them: what each can do, its cost, what is published of it, whether it is here."""
+"""The models as the page shows them: what each can do, its cost, whether it is here, and what is published of it,
+unless weights of ours would run, which those figures are not of."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any, Final
 from ..evaluate.published import FIELD
 from ..models import zoo
 from ..models.cost import FIGURES
-from ..models.entry import Entry
+from ..models.entry import OURS, Entry
 
 SETS: Final = {"vimeo90k": "Vimeo-90K", "ucf101": "UCF101", "snu-film-hard": "SNU-FILM hard"}
 
@@ -20,15 +21,17 @@ def models() -> dict[str, Any]:
 
 def _facts(row: Entry) -> dict[str, Any]:
     parameters, gmacs = FIGURES.get(row.name, (0, 0.0))
+    tags = _tags(row)
+    published = {} if tags[:1] == [OURS] else {title: _psnr(row.name, name) for name, title in SETS.items()}
     return {
         "name": row.name,
         "about": row.about.replace("`", ""),
         "any_time": zoo.signature(row.name).spec.any_time,
         "parameters": parameters,
         "gmacs": gmacs,
-        "here": not row.trained or bool(_tags(row)),
-        "tags": _tags(row),
-        "scores": {title: found for name, title in SETS.items() if (found := _psnr(row.name, name)) is not None},
+        "here": not row.trained or bool(tags),
+        "tags": tags,
+        "scores": {title: found for title, found in published.items() if found is not None},
     }
 
 
